@@ -1,0 +1,1 @@
+"""What crosses HTTP and the task/outcome protocol: models both ends share."""
