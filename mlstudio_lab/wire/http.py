@@ -101,7 +101,9 @@ class RunRequest(Model):
     parameters: Json = Field(default_factory=dict, description="parameter -> JSON value, merged over the defaults")
     ambient: Json = Field(default_factory=dict, description="calling.ambient.take()")
     ambient_key: dict[str, str] = Field(default_factory=dict, description="calling.ambient.key(ambient): enters the memo key")
-    env: dict[str, str | None] = Field(default_factory=dict, description="environment variables the code names -> present value's digest, null when unset")
+    env: dict[str, str | None] = Field(
+        default_factory=dict, description="environment variables the code names -> present value's digest, null when unset"
+    )
     cwd: str = ""
     impurities: list[Json] = Field(default_factory=list, description="what capture saw: Impurity jsons")
     outputs: list[str] | None = Field(default=None, description="names a cell gives back; null for all it binds or mutates")
