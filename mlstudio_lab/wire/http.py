@@ -116,7 +116,6 @@ class RunRequest(Model):
     reuse: bool = True
     tag_dev: bool = Field(default=True, description="move the sender's dev tag forward")
     kernel: bool = Field(default=False, description="the sender can run it in its own process when no worker can")
-    zone: str = ""
     wait_s: float = 0.0
 
 

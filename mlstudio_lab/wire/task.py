@@ -132,6 +132,8 @@ class Task(_Json):
         sources: Input name -> where it comes from, for granted columns and lineage names.
         datasets: Parameter -> {"name", "version", "payload": Payload json, "as": "polars"|"lazy"|"pandas"}: inputs given
             by reference that the worker opens itself.
+        parameters: Name -> JSON value set over the payload's arguments (a cell's: over its globals), for runs that were
+            cloned with a change or started without a notebook.
         ambient: See `calling.ambient`: {"cwd", "env", "rng", "options", …}; each a JSON value or a blob digest.
         outputs: Names to return for a cell module; None for "whatever it binds or mutates".
         seed: Seeds random, numpy and torch before the call; None leaves them as the ambient state says.
@@ -150,6 +152,7 @@ class Task(_Json):
     origins: dict[str, list[Any]] = field(default_factory=dict)
     sources: dict[str, Any] = field(default_factory=dict)
     datasets: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
     ambient: dict[str, Any] = field(default_factory=dict)
     outputs: list[str] | None = None
     seed: int | None = None
