@@ -1,1 +1,1 @@
-"""."""
+"""Content-addressed bytes: put, open, verify, heal."""

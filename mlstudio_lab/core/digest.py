@@ -89,6 +89,13 @@ class Digester:
         self._hash.update(type_tags["bytes"] + struct.pack(">Q", len(view)))
         self._hash.update(view)
 
+    def add_buffers(self, chunks: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Adds several buffers as one part, as `add_buffer` of their concatenation, without joining them."""
+        views = [memoryview(chunk).cast("B") for chunk in chunks]
+        self._hash.update(type_tags["bytes"] + struct.pack(">Q", sum(map(len, views))))
+        for view in views:
+            self._hash.update(view)
+
     def hex(self) -> str:
         """The digest so far, 64 lower-case hex digits."""
         return self._hash.hexdigest()
