@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from mlstudio_lab.core.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,6 @@ class Settings:
         Raises:
             BadInput: A variable holds what it cannot.
         """
-        from mlstudio_lab.core.errors import BadInput
-
         env = os.environ if environ is None else environ
 
         def number(name: str, default: int) -> int:
@@ -70,3 +70,21 @@ class Settings:
             idle_s=number("MLSTUDIO_IDLE_S", 0),
             user=env.get("MLSTUDIO_USER", ""),
         )
+
+    def at(self, home: Path) -> Settings:
+        """The same settings with another home.
+
+        Example:
+            >>> Settings.read({}).at(Path("/data/other")).home.as_posix()
+            '/data/other'
+        """
+        return replace(self, home=home)
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment for a child process that shall work in the same home.
+
+        Example:
+            >>> Settings.read({"MLSTUDIO_HOME": "/data/studio"}).environment()["MLSTUDIO_HOME"]
+            '/data/studio'
+        """
+        return {**os.environ, "MLSTUDIO_HOME": str(self.home)}

@@ -59,7 +59,9 @@ class Bundle:
     @property
     def id(self) -> str:
         """The version id: a digest of exact source, tests, interface and lock."""
-        return digest("bundle", self.kind, self.entry, [[u.role, u.name, u.source] for u in self.units], self.interface.to_json(), self.lock.digest)
+        return digest(
+            "bundle", self.kind, self.entry, [[u.role, u.name, u.source] for u in self.units], self.interface.to_json(), self.lock.digest
+        )
 
     @property
     def main(self) -> Unit:

@@ -29,7 +29,14 @@ class Port:
 
     def to_json(self) -> dict[str, Any]:
         """The port as plain JSON values."""
-        return {"name": self.name, "type": self.type, "required": self.required, "default": self.default, "implicit": self.implicit, "variadic": self.variadic}
+        return {
+            "name": self.name,
+            "type": self.type,
+            "required": self.required,
+            "default": self.default,
+            "implicit": self.implicit,
+            "variadic": self.variadic,
+        }
 
 
 @dataclass(frozen=True, slots=True)

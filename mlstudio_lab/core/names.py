@@ -99,7 +99,11 @@ class Ref:
         if _TAG.fullmatch(tail):
             return cls(name, tag=tail)
         shown = tail.encode("unicode_escape").decode()[:80]
-        raise BadName(f"{shown!r} is not a tag, a version number or a digest", subject=shown, hint="write @latest, @v3 or @ and at least 12 hex digits")
+        raise BadName(
+            f"{shown!r} is not a tag, a version number or a digest",
+            subject=shown,
+            hint="write @latest, @v3 or @ and at least 12 hex digits",
+        )
 
     def __str__(self) -> str:
         tail = self.tag or (f"v{self.number}" if self.number else self.digest)
