@@ -1,0 +1,41 @@
+"""What every test may ask for: a short home, and a plain word where a part a laptop may lack is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+def lacking(what: str, how: str) -> None:
+    """Skips with the reason on a laptop; fails where CI promised the part."""
+    message = f"needs {what}; {how}"
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def lacks() -> Callable[[str, str], None]:
+    """`lacks("Chromium", "apt-get install chromium")` skips here and fails in CI."""
+    return lacking
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runtime_root() -> Iterator[Path]:
+    """One short folder for the sockets of every home of this session; pytest's own paths are too long for sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="mlst-"))
+    before = os.environ.get("MLSTUDIO_RUNTIME")
+    os.environ["MLSTUDIO_RUNTIME"] = str(folder)
+    try:
+        yield folder
+    finally:
+        if before is None:
+            del os.environ["MLSTUDIO_RUNTIME"]
+        else:
+            os.environ["MLSTUDIO_RUNTIME"] = before
+        shutil.rmtree(folder, ignore_errors=True)
