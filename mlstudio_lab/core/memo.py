@@ -121,11 +121,17 @@ def _code(before: MemoParts, before_tree: Mapping[str, str], after: MemoParts, a
     if before.code == after.code:
         return []
     tail = f" since {since}" if since else ""
-    changes = _differences(before_tree, after_tree)
-    helpers = [(name, change) for name, change in changes if name not in ("main", "interface", "entry", "kind")]
-    reasons = [f"helper `{name}` {change}{tail}" for name, change in helpers]
-    if any(name == "main" for name, _ in changes):
-        reasons.insert(0, f"its own code changed{tail}")
+    reasons = []
+    for name, change in _differences(before_tree, after_tree):
+        role, _, rest = name.partition(" ")
+        if name == "main":
+            reasons.insert(0, f"its own code changed{tail}")
+        elif role == "import" and rest:
+            reasons.append(f"import of `{rest}` {change}{tail}")
+        elif role == "module" and rest:
+            reasons.append(f"local module `{rest}` {change}{tail}")
+        else:
+            reasons.append(f"helper `{name}` {change}{tail}")
     return reasons or [f"its code changed{tail}"]
 
 

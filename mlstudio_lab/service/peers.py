@@ -1,0 +1,87 @@
+"""Who is on the other end of a Unix socket, as the operating system says."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The process and user that connected."""
+
+    pid: int
+    uid: int
+    started: int = 0
+
+
+def peer_of(sock: socket.socket) -> Peer | None:
+    """The peer of a connected Unix socket; None for any other socket."""
+    if sock.family != socket.AF_UNIX:
+        return None
+    if sys.platform == "darwin":
+        # struct xucred {u_int version; uid_t uid; short ngroups; gid_t groups[16]}, then LOCAL_PEERPID (2).
+        credentials = sock.getsockopt(0, 1, 76)
+        (uid,) = struct.unpack_from("I", credentials, 4)
+        (pid,) = struct.unpack("i", sock.getsockopt(0, 2, 4))
+        return Peer(pid, uid)
+    pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return Peer(pid, uid, started(pid))
+
+
+def started(pid: int) -> int:
+    """When a process started, in the system's own ticks; 0 when it is gone or the system does not say."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return int(text.rpartition(")")[2].split()[19])
+
+
+@lru_cache(maxsize=64)
+def user_name(uid: int) -> str:
+    """A user's name, or `uid-N` where the system knows none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid-{uid}"
+
+
+class PeerProtocol(H11Protocol):
+    """HTTP over a Unix socket that knows its caller and hangs up on every other user.
+
+    The peer is put into the request's state as `peer`; over TCP it is None and a token decides.
+    """
+
+    def connection_made(self, transport: Any) -> None:
+        """Asyncio's callback."""
+        sock = cast(socket.socket, transport.get_extra_info("socket"))
+        try:
+            peer = peer_of(sock)
+        except OSError:
+            transport.abort()
+            return
+        if peer is not None and peer.uid not in (os.getuid(), 0):
+            transport.abort()
+            return
+        self.app_state = {**self.app_state, "peer": peer}
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Asyncio's callback; nothing is read from a refused peer."""
+        if self.transport is not None:
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Asyncio's callback."""
+        if self.transport is not None:
+            super().connection_lost(exc)
