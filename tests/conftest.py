@@ -39,3 +39,26 @@ def runtime_root() -> Iterator[Path]:
         else:
             os.environ["MLSTUDIO_RUNTIME"] = before
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def ray_runtime(runtime_root: Path, lacks: Callable[[str, str], None]) -> Iterator[Path]:
+    """The short folder of one Ray head shared by the whole session (starting one takes 5 to 14 seconds)."""
+    import importlib.util
+    import subprocess
+    import sys
+
+    if importlib.util.find_spec("ray") is None:
+        lacks("Ray", "pip install 'mlstudio_lab[ray]'")
+    from mlstudio_lab.adapters import ray_head
+
+    folder = runtime_root / "ray"
+    folder.mkdir(mode=0o700)
+    # The actors of tests/adapters load their agents by name.
+    environment = ray_head.environment(folder) | {"PYTHONPATH": str(Path(__file__).parent / "adapters")}
+    command = [sys.executable, "-m", "mlstudio_lab.adapters.ray_head", str(folder)]
+    subprocess.run(command, env=environment, start_new_session=True, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield folder
+    finally:
+        ray_head.stop(folder)

@@ -86,9 +86,11 @@ class Host:
             self._now = attempt
         try:
             outcome = self._agent.run(task, mine.emit)
+            mine.end(outcome)
         finally:
             self._now = ""
-        mine.end(outcome)
+            if mine.outcome is None:
+                self._attempts.pop(attempt, None)
         return outcome, mine.heard, mine.events[mine.heard :]
 
     def poll(self, attempt: str, cursor: int, wait_s: float) -> tuple[list[dict[str, Any]], bytes | None] | None:

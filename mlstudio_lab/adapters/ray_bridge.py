@@ -8,6 +8,8 @@ when its parent's socket closes.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
 import os
 import secrets
 import socket
@@ -33,6 +35,9 @@ POLL_S: Final = 5.0
 WATCH_S: Final = 0.25
 ACTOR_S: Final = 60.0
 """Seconds an actor may take to come up before the head is given up."""
+
+_ROOMS: Final = ("adapters", "blobs", "calling", "core", "data", "wire", "worker")
+"""What an actor has loaded of ours; when a file of theirs changes (an upgrade, an editable checkout) it is made anew."""
 
 HEAD_LOST: Final = 70
 """Exit code of a bridge whose head died."""
@@ -104,7 +109,7 @@ class Bridge:
             namespace=digest("ray namespace", str(self._home))[:16],
             log_to_driver=False,
             configure_logging=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
         self._prefix = f"p{PROTOCOL}-{environment_digest(self._agent)[:16]}-"
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
@@ -161,7 +166,13 @@ class Bridge:
 
         name = self._prefix + secrets.token_hex(4)
         threads = os.environ.get("OMP_NUM_THREADS")  # handed through: Ray overwrites it in actors
-        remote = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=0, max_concurrency=1, concurrency_groups={CONTROL: CONTROL_THREADS})(Host)
+        options: dict[str, Any] = {
+            "concurrency_groups": {CONTROL: CONTROL_THREADS},
+            "max_concurrency": 1,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+        }
+        remote: Any = ray.remote(num_cpus=0, **options)(Host)
         actor = remote.options(name=name, lifetime="detached").remote(str(self._home), self._agent, threads)
         self._seat(name, actor)
 
@@ -251,7 +262,8 @@ class Bridge:
             while self._queue and self._idle:
                 slot, (attempt, task) = self._idle.popleft(), self._queue.popleft()
                 slot.attempt = attempt
-                self.send({"started": attempt, "worker": slot.name, "pid": slot.pid})  # before the call: it tells a later bridge where to look
+                # Before the call: it tells a later bridge where to look.
+                self.send({"started": attempt, "worker": slot.name, "pid": slot.pid})
                 slot.work.put((attempt, slot.actor.run.remote(attempt, task)))
 
     def _free(self, slot: Slot) -> None:
@@ -277,10 +289,22 @@ class Bridge:
             slot.control("cancel", attempt)
 
     def _attach(self, attempt: str) -> None:
+        """Answers for an attempt of an earlier bridge: under way, just ended, or lost."""
         with self._lock:
-            known = any(s.attempt == attempt for s in self._slots.values())
-        if not known:
-            self.send({"lost": attempt, "reason": "its worker is gone", "infrastructure": True})
+            slots = list(self._slots.values())
+        if not any(s.attempt == attempt for s in slots):
+            self._background(self._recall, attempt, slots)
+
+    def _recall(self, attempt: str, slots: list[Slot]) -> None:
+        import ray
+
+        for slot in slots:
+            with contextlib.suppress(ray.exceptions.RayError):
+                known = ray.get(slot.control("poll", attempt, 0, 0.0), timeout=POLL_S)
+                if known is not None and known[1] is not None:
+                    self.send(_ended(attempt, 0, known[1], 0, known[0]))
+                    return
+        self.send({"lost": attempt, "reason": "its worker is gone", "infrastructure": True})
 
     def _replace(self, worker: str) -> None:
         with self._lock:
@@ -339,7 +363,7 @@ def _ended(attempt: str, cursor: int, outcome: bytes, first: int, events: list[d
 def _reason(error: Exception) -> str:
     import ray
 
-    if isinstance(error, ray.exceptions.OutOfMemoryError) or "OOM" in str(error) or "memory pressure" in str(error):
+    if isinstance(error, ray.exceptions.OutOfMemoryError) or "running low on memory" in str(error):
         return "its worker was ended because the machine ran out of memory"
     if isinstance(error, ray.exceptions.RayTaskError):
         return f"its worker failed: {type(error.cause).__name__}"
@@ -351,9 +375,11 @@ def environment_digest(agent: str) -> str:
     import mlstudio_lab
 
     package = Path(mlstudio_lab.__file__).parent
-    ours = [[str(p.relative_to(package)), p.stat().st_mtime_ns] for p in sorted(package.rglob("*.py"))]
-    installed = sorted({name for folder in sys.path if os.path.isdir(folder) for name in os.listdir(folder) if name.endswith((".dist-info", ".egg-info"))})
-    return digest("ray environment", sys.version, sys.prefix, agent, installed, ours)
+    ours = {str(p.relative_to(package)): p.stat().st_mtime_ns for room in _ROOMS for p in (package / room).rglob("*.py")}
+    installed = {
+        name for folder in sys.path if os.path.isdir(folder) for name in os.listdir(folder) if name.endswith((".dist-info", ".egg-info"))
+    }
+    return digest("ray environment", sys.version, sys.prefix, agent, ours, *sorted(installed))
 
 
 def main() -> None:

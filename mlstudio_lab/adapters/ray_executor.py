@@ -176,8 +176,14 @@ class RayExecutor:
 
     def _spawn(self) -> None:
         assert self._loop is not None
-        command = [sys.executable, "-P", "-m", "mlstudio_lab.adapters.ray_bridge", "--home", str(self._home), "--runtime", str(self._runtime)]
-        command += ["--workers", str(self._wanted), "--agent", self._agent]
+        options = {"home": self._home, "runtime": self._runtime, "workers": self._wanted, "agent": self._agent}
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "mlstudio_lab.adapters.ray_bridge",
+            *(f"--{name}={value}" for name, value in options.items()),
+        ]
         log = self._home / "logs" / "ray-bridge.log"
         self._bridge = WorkerProcess(command, log, self._message, self._ended)
         self._later(self._bridge.attach())

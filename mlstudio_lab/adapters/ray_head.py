@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib
 import json
 import os
 import secrets
@@ -102,10 +103,8 @@ def stop(runtime: Path) -> list[int]:
 
     Only processes of the recorded session are touched, and none when that session's number has come to mean another.
     """
-    ended: list[int] = []
     with _locked(runtime):
-        ended = _end(runtime)
-    return ended
+        return _end(runtime)
 
 
 def _end(runtime: Path) -> list[int]:
@@ -133,9 +132,8 @@ def start(runtime: Path) -> Head:
     """
     temp = runtime / "ray"
     if len(os.fsencode(temp)) > LONGEST_TEMP:
-        raise StorageFailed(
-            f"Ray's folder {temp} has a name longer than {LONGEST_TEMP} bytes", subject=str(temp), hint="set MLSTUDIO_RUNTIME to a shorter folder"
-        )
+        message = f"Ray's folder {temp} has a name longer than {LONGEST_TEMP} bytes"
+        raise StorageFailed(message, subject=str(temp), hint="set MLSTUDIO_RUNTIME to a shorter folder")
     with _locked(runtime):
         if found := find(runtime):
             return found
@@ -158,18 +156,18 @@ def start(runtime: Path) -> Head:
             half.started_at,
         )
         if not head.alive:
-            raise Unavailable("the Ray head ended while it started", subject=str(temp), hint=f"read the newest files in {temp}/session_latest/logs")
+            hint = f"read the newest files in {temp}/session_latest/logs"
+            raise Unavailable("the Ray head ended while it started", subject=str(temp), hint=hint)
         _write(runtime, head)
         return head
 
 
 def _launch(temp: Path) -> None:
-    from ray._private.node import Node
-    from ray.scripts import scripts
-
-    # `ray start` has no switch for these three: the API server starts even without a dashboard (90 MB), the client server
-    # whenever grpcio happens to be installed (an open port), and ports are probed one by one.
-    Node.start_api_server = lambda self, **_options: setattr(self, "_webui_url", None)
+    node: Any = importlib.import_module("ray._private.node")
+    scripts: Any = importlib.import_module("ray.scripts.scripts")
+    # `ray start` has no switch for these two: the API server starts even without a dashboard (90 MB, 1.5 s), and the
+    # client server whenever grpcio happens to be installed (an open port).
+    node.Node.start_api_server = lambda self, **_options: setattr(self, "_webui_url", None)
     scripts.get_ray_client_dependency_error = lambda: "not wanted"
     arguments = {
         "node-ip-address": LOOPBACK,
