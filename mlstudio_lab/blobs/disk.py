@@ -26,10 +26,12 @@ def storage_failed(error: OSError, path: Path) -> StorageFailed:
         'free some space there; the studio goes on by itself, without a restart'
     """
     if error.errno in _FULL:
-        return StorageFailed(f"{path} cannot be written: the disk is full", str(path), "free some space there; the studio goes on by itself, without a restart")
-    if error.errno in _CLOSED:
-        return StorageFailed(f"{path} cannot be written: it is read-only for this user", str(path), "make it writable, or choose another home with MLSTUDIO_HOME")
-    return StorageFailed(f"{path} failed: {error.strerror or type(error).__name__}", str(path), "check the disk; nothing was acknowledged that is not stored")
+        message, hint = "the disk is full", "free some space there; the studio goes on by itself, without a restart"
+    elif error.errno in _CLOSED:
+        message, hint = "it is read-only for this user", "make it writable, or choose another home with MLSTUDIO_HOME"
+    else:
+        message, hint = error.strerror or type(error).__name__, "check the disk; nothing was acknowledged that is not stored"
+    return StorageFailed(f"{path} cannot be written: {message}", str(path), hint)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,11 @@ MAGIC: Final = b"MLSB"
 VERSION: Final = 1
 MAX_KIND: Final = 32
 
+Raw = bytes | memoryview
+"""A stretch of memory."""
+Packed = bytes
+"""A header as stored; `Header` itself has an attribute called bytes."""
+
 _LAYOUT: Final = struct.Struct("<4sBB2xQ32s16x")
 _KIND: Final = re.compile(r"[a-z0-9][a-z0-9._/+-]*")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -34,7 +39,7 @@ class Header:
     kind: str
     bytes: int
 
-    def pack(self) -> bytes:
+    def pack(self) -> Packed:
         """The header as its 64 bytes.
 
         Raises:
@@ -47,7 +52,7 @@ class Header:
         return _LAYOUT.pack(MAGIC, VERSION, len(raw), self.bytes, raw)
 
     @classmethod
-    def parse(cls, raw: bytes | memoryview, subject: str) -> Header:
+    def parse(cls, raw: Raw, subject: str) -> Header:
         """The header that `pack` wrote.
 
         Args:
@@ -62,7 +67,9 @@ class Header:
             raise _damaged(subject, "it has no blob header")
         _, version, length, size, kind = _LAYOUT.unpack(raw[:SIZE])
         if version != VERSION:
-            raise Incompatible(f"blob {subject} has header version {version}, this studio reads {VERSION}", subject=subject, hint="update mlstudio_lab")
+            raise Incompatible(
+                f"blob {subject} has header version {version}, this studio reads {VERSION}", subject=subject, hint="update mlstudio_lab"
+            )
         if length > MAX_KIND or bytes(raw[:SIZE]) != _LAYOUT.pack(MAGIC, VERSION, length, size, kind[:length]):
             raise _damaged(subject, "its header is garbled")
         try:
@@ -71,7 +78,7 @@ class Header:
             raise _damaged(subject, "its header is garbled") from None
 
 
-def blob_digest(header: bytes, chunks: Sequence[bytes | memoryview]) -> str:
+def blob_digest(header: bytes, chunks: Sequence[Raw]) -> str:
     """A blob's name: the digest of its header and its data, each framed.
 
     Example:

@@ -1,1 +1,1 @@
-"""."""
+"""Everything remembered: the only SQL, its migrations, and the audit chain."""

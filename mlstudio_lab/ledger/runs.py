@@ -1,0 +1,343 @@
+"""Runs: every execution, its one final state, and what it would take to do it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from mlstudio_lab.core.errors import BadInput, Conflict, NotFound
+from mlstudio_lab.core.run import FINAL, RunEvent, RunState, advance
+from mlstudio_lab.ledger import audit
+from mlstudio_lab.ledger.attempts import (
+    AttemptRow,
+    attempts_of,
+    end_attempt,
+    get_attempt,
+    insert_attempt,
+    newest_fence,
+    open_attempts,
+    start_attempt,
+)
+from mlstudio_lab.ledger.connection import Connection, Row, Statement, from_micros, from_text, maybe_moment, to_micros, to_text
+from mlstudio_lab.ledger.tables import runs
+
+__all__ = [
+    "AttemptRow",
+    "RunRow",
+    "attempts_of",
+    "count_open",
+    "end_attempt",
+    "get_attempt",
+    "get_run",
+    "insert_attempt",
+    "insert_run",
+    "list_runs",
+    "newest_fence",
+    "open_attempts",
+    "start_attempt",
+    "update_run",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One execution of a version with fixed inputs.
+
+    Attributes:
+        id: The ULID its client made.
+        number: Short number within the home.
+        kind: "module".
+        module: The module's `namespace/name`.
+        version_id: Which version.
+        state: See `core.run`.
+        where: What was asked for: "auto", "local", "ray", "kernel".
+        executor: What ran it, "" until then.
+        why: Why it ran, or did not, as a sentence for people.
+        reused_from: Id of the run whose result it took.
+        memo_key: Key under which its result may be found again.
+        cloned_from: Id of the run it is a changed copy of.
+        actor: Who.
+        zone: Trust zone.
+        created_at, started_at, ended_at: When.
+        log_blob: Blob of its ordered output.
+        error: Failure json.
+        impurities: Why its result may not be reused.
+        warnings: What people should know.
+        usage: Usage json.
+        outputs: Payload json.
+        request: Everything to run it again or changed.
+    """
+
+    id: str
+    number: int
+    kind: str
+    module: str
+    version_id: str
+    state: RunState
+    where: str
+    executor: str
+    why: str
+    reused_from: str | None
+    memo_key: str | None
+    cloned_from: str | None
+    actor: str
+    zone: str
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    log_blob: str | None = None
+    error: dict[str, Any] | None = None
+    impurities: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    usage: dict[str, Any] | None = None
+    outputs: dict[str, Any] | None = None
+    request: dict[str, Any] | None = None
+
+
+_C = runs.c
+_NARROW = (
+    _C.id, _C.number, _C.kind, _C.module, _C.version_id, _C.state, _C.where, _C.executor, _C.why, _C.reused_from, _C.memo_key,
+    _C.cloned_from, _C.actor, _C.zone, _C.created_at, _C.started_at, _C.ended_at, _C.log_blob, _C.error, _C.impurities, _C.warnings, _C.usage,
+)  # fmt: skip
+_WIDE = (*_NARROW, _C.outputs, _C.request)
+_MOMENTS: Final = frozenset({"started_at", "ended_at"})
+_JSON: Final = frozenset({"error", "impurities", "warnings", "usage", "outputs", "request"})
+_PLAIN: Final = frozenset({"executor", "why", "reused_from", "memo_key", "log_blob", "version_id", "zone"})
+
+_INSERT = Statement(lambda: insert(runs))
+_BY_ID = Statement(lambda: select(*_WIDE).where(_C.id == bindparam("id")))
+_BY_NUMBER = Statement(lambda: select(*_WIDE).where(_C.number == bindparam("number")))
+_STATE = Statement(lambda: select(_C.state, _C.actor, _C.module, _C.number).where(_C.id == bindparam("id")))
+_COUNT = Statement(lambda: select(_C.state, func.count()).where(_C.state.in_(("queued", "running"))).group_by(_C.state))
+
+
+def insert_run(
+    c: Connection,
+    *,
+    id: str,
+    module: str,
+    version_id: str,
+    actor: str,
+    created_at: datetime,
+    number: int = 0,
+    kind: str = "module",
+    state: RunState = "queued",
+    where: str = "auto",
+    executor: str = "",
+    why: str = "",
+    reused_from: str | None = None,
+    memo_key: str | None = None,
+    cloned_from: str | None = None,
+    zone: str = "",
+    started_at: datetime | None = None,
+    ended_at: datetime | None = None,
+    log_blob: str | None = None,
+    error: dict[str, Any] | None = None,
+    impurities: Iterable[dict[str, Any]] = (),
+    warnings: Iterable[dict[str, Any]] = (),
+    usage: dict[str, Any] | None = None,
+    outputs: dict[str, Any] | None = None,
+    request: dict[str, Any] | None = None,
+) -> int:
+    """Writes down a new run and who asked for it; returns its number.
+
+    Args:
+        c: The connection.
+        id: The ULID its client made.
+        module: The module's `namespace/name`.
+        version_id: Which version.
+        actor: Who.
+        created_at: When.
+        number: From `Ledger.next_run_number` where it was told before this is written; else one is taken here.
+        kind: "module".
+        state: "queued"; a reused run is inserted in its final state at once.
+        where, executor, why, reused_from, memo_key, cloned_from, zone: See `RunRow`.
+        started_at, ended_at, log_blob, error, impurities, warnings: See `RunRow`.
+        usage, outputs, request: See `RunRow`.
+
+    Raises:
+        Conflict: There is a run of that id.
+
+    Example:
+        `number = insert_run(c, id=ulid, module="flights/delay", version_id=v.id, actor="ada", created_at=clock.now())`
+    """
+    if c.one(_STATE, id=id) is not None:
+        raise Conflict(f"there is a run {id} already", subject=id, hint="each run has its own id; ask for that one's result")
+    number = number or c.next_number()
+    final = state in FINAL
+    c.run(
+        _INSERT,
+        number=number,
+        id=id,
+        kind=kind,
+        module=module,
+        version_id=version_id,
+        state=state,
+        where=where,
+        executor=executor,
+        why=why,
+        reused_from=reused_from,
+        memo_key=memo_key,
+        cloned_from=cloned_from,
+        actor=actor,
+        zone=zone,
+        created_at=to_micros(created_at),
+        started_at=None if started_at is None else to_micros(started_at),
+        ended_at=to_micros(ended_at or created_at) if final else None,
+        log_blob=log_blob,
+        error=to_text(error),
+        impurities=to_text(list(impurities) or None),
+        warnings=to_text(list(warnings) or None),
+        usage=to_text(usage),
+        outputs=to_text(outputs),
+        request=to_text(request),
+    )
+    detail = {"module": module, "version": version_id, "number": number, "state": state}
+    audit.append(c, actor, "run.reuse" if reused_from else "run.submit", id, detail, created_at)
+    return number
+
+
+def get_run(c: Connection, id_or_number: str | int) -> RunRow | None:
+    """One run by its ULID or its number ("41", 41); None when there is none."""
+    if isinstance(id_or_number, int) or id_or_number.isdecimal():
+        row = c.one(_BY_NUMBER, number=min(int(id_or_number), (1 << 63) - 1)) if len(str(id_or_number)) < 20 else None
+    else:
+        row = c.one(_BY_ID, id=id_or_number)
+    return None if row is None else _run(row)
+
+
+def list_runs(
+    c: Connection,
+    *,
+    state: RunState | Iterable[RunState] | None = None,
+    module: str | None = None,
+    actor: str | None = None,
+    before: int | None = None,
+    limit: int = 100,
+    wide: bool = True,
+) -> list[RunRow]:
+    """Runs, newest first.
+
+    Args:
+        c: The connection.
+        state: Only in this state, or one of these.
+        module: Only of this module.
+        actor: Only of this person.
+        before: Only with a lower number, to page on.
+        limit: At most so many.
+        wide: False leaves outputs and request out, which a list for people does not show.
+
+    Example:
+        `list_runs(c, state=("queued", "running"), limit=20)`
+    """
+    if limit < 0:
+        raise BadInput(f"limit is {limit}, expected 0 or more", subject="limit")
+    wanted = [state] if isinstance(state, str) else list(state) if state is not None else []
+    if state is not None and not wanted:
+        return []
+    given: dict[str, Any] = {"most": limit}
+    for name, value in (("module", module), ("actor", actor), ("before", before)):
+        if value is not None:
+            given[name] = value
+    given |= {f"state{place}": each for place, each in enumerate(wanted)}
+    # A state written in SQL lets SQLite walk each state's index backwards; several are merged here, newest first.
+    rows = c.all(_list(len(wanted), "module" in given, "actor" in given, "before" in given, wide), **given)
+    return [_run(row) for row in rows]
+
+
+@lru_cache(maxsize=64)
+def _list(states: int, module: bool, actor: bool, before: bool, wide: bool) -> Statement:
+    def make() -> Any:
+        query = select(*(_WIDE if wide else _NARROW))
+        if states == 1:
+            query = query.where(_C.state == bindparam("state0"))
+        elif states:
+            query = query.where(_C.state.in_([bindparam(f"state{place}") for place in range(states)]))
+        if module:
+            query = query.where(_C.module == bindparam("module"))
+        if actor:
+            query = query.where(_C.actor == bindparam("actor"))
+        if before:
+            query = query.where(_C.number < bindparam("before"))
+        return query.order_by(_C.number.desc()).limit(bindparam("most"))
+
+    return Statement(make)
+
+
+def count_open(c: Connection) -> dict[str, int]:
+    """How many runs are queued and running."""
+    return {"queued": 0, "running": 0} | {row[0]: row[1] for row in c.all(_COUNT)}
+
+
+def update_run(c: Connection, id: str, *, at: datetime, event: RunEvent | None = None, actor: str = "", **columns: Any) -> RunState:
+    """Changes a run; its state only along `core.run.advance`. Returns its state afterwards.
+
+    Args:
+        c: The connection.
+        id: The run's ULID.
+        at: When; becomes `started_at` on start and `ended_at` on a final state unless those are given.
+        event: "start", "requeue", "succeed", "fail" or "cancel".
+        actor: Who, where it is not the one who started it (a cancel by somebody else).
+        **columns: Columns of `RunRow` with their new values: executor, why, reused_from, memo_key, log_blob, version_id,
+            zone, started_at, ended_at, error, impurities, warnings, usage, outputs, request.
+
+    Raises:
+        NotFound: There is no such run.
+        Conflict: The run's state does not allow the event.
+        BadInput: A column that does not exist or never changes.
+
+    Example:
+        `update_run(c, run.id, event="succeed", at=clock.now(), outputs=payload.to_json())`
+    """
+    unknown = set(columns) - _MOMENTS - _JSON - _PLAIN
+    if unknown:
+        raise BadInput(f"a run has no changeable {sorted(unknown)[0]}", subject=sorted(unknown)[0])
+    found = c.one(_STATE, id=id)
+    if found is None:
+        raise NotFound(f"no run {id}", subject=id, hint="mlstudio runs list shows them")
+    state = cast(RunState, found[0])
+    if event is not None:
+        state = advance(state, event)
+        columns["state"] = state
+        if event == "start":
+            columns.setdefault("started_at", at)
+        if state in FINAL:
+            columns.setdefault("ended_at", at)
+    if columns:
+        names = tuple(sorted(columns))
+        c.run(_update(names), id_=id, **{f"new_{name}": _stored(name, columns[name]) for name in names})
+    if event is not None and (state in FINAL or event == "cancel"):
+        detail = {"module": found[2], "number": found[3], "state": state}
+        audit.append(c, actor or found[1], f"run.{event}", id, detail, at)
+    return state
+
+
+@lru_cache(maxsize=256)
+def _update(names: tuple[str, ...]) -> Statement:
+    return Statement(lambda: update(runs).where(_C.id == bindparam("id_")).values({name: bindparam(f"new_{name}") for name in names}))
+
+
+def _stored(name: str, value: Any) -> Any:
+    if name in _JSON:
+        return to_text(value)
+    return None if value is None else to_micros(value) if name in _MOMENTS else value
+
+
+def _run(row: Row) -> RunRow:
+    return RunRow(
+        *row[:14],
+        from_micros(row[14]),
+        maybe_moment(row[15]),
+        maybe_moment(row[16]),
+        row[17],
+        from_text(row[18]),
+        from_text(row[19]) or [],
+        from_text(row[20]) or [],
+        from_text(row[21]),
+        *(from_text(text) for text in row[22:]),
+    )
