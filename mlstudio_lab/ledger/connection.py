@@ -39,7 +39,7 @@ class Statement:
         if not self._sql:
             compiled = cast(SQLCompiler, self._make().compile(dialect=_DIALECT))
             # Constants written in Core become parameters of their own, beside those that are still to be given.
-            self._fixed = {name: compiled.params[name] for name, bound in compiled.binds.items() if not bound.required}
+            self._fixed = {name: bound.effective_value for bound, name in compiled.bind_names.items() if not bound.required}
             self._sql = compiled.string
         return self._sql
 
