@@ -63,6 +63,8 @@ class Value(_Json):
         schema: Column name -> dtype text for frames, else None.
         rows: Row count for frames, else None.
         summary: One short line for people; never a data value, such as "DataFrame 336,776 x 19" or "int".
+        content: Digest of a frame's or array's own content, by which a dataset is recognised; equals `digest` unless the
+            value is shared with an earlier name or is lazy; "" for everything else.
     """
 
     digest: str
@@ -70,6 +72,7 @@ class Value(_Json):
     schema: dict[str, str] | None = None
     rows: int | None = None
     summary: str = ""
+    content: str = ""
 
 
 @dataclass(slots=True)

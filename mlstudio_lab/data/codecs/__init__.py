@@ -1,0 +1,1 @@
+"""How frames, arrays and tables are taken apart and stored, one file a vendor."""

@@ -1,0 +1,131 @@
+"""A payload to values: fresh objects each time, arrays writable, frames on mapped memory.
+
+Only workers and kernels may call this: a pickle runs code. The service never does.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import mmap
+import os
+import pickle
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mlstudio_lab.blobs.store import Blobs
+from mlstudio_lab.core.errors import CannotCross
+from mlstudio_lab.data import marks
+from mlstudio_lab.data.code_refs import CodeRefs
+from mlstudio_lab.data.codecs.encoded import unframed
+from mlstudio_lab.data.codecs.table import decode, wants_writable
+from mlstudio_lab.data.nodes import NodeTable
+from mlstudio_lab.data.updates import Update
+from mlstudio_lab.wire.task import Leaf, Payload
+
+_MAP_FROM: Final = 1 << 20
+
+
+@dataclass(slots=True)
+class Unpacked:
+    """What a payload held.
+
+    Attributes:
+        values: The named values.
+        updates: New states of nodes of `known`; see `apply_updates`.
+        nodes: The nodes of the values, numbered as on the side that packed them; empty for results.
+    """
+
+    values: dict[str, Any]
+    updates: list[Update] = field(default_factory=list)
+    nodes: NodeTable = field(default_factory=lambda: NodeTable([]))
+
+
+def unpack(payload: Payload, blobs: Blobs, code: CodeRefs, *, known: NodeTable | None = None) -> Unpacked:
+    """The values of a payload; what was shared is shared again, and nodes of `known` are those very objects.
+
+    Raises:
+        CannotCross: Code it names is not defined here, or an object refuses to be built.
+        NotFound: A blob is missing.
+        Corrupt: A blob is damaged.
+
+    Example:
+        >>> unpack(payload, blobs, NoCode()).values["x"]  # doctest: +SKIP
+        [1]
+    """
+    data = memoryview(base64.b64decode(payload.graph)) if payload.graph else blobs.open(payload.graph_blob).data
+    _, (refs, plain) = unframed(data)
+    use_plain = known is None and len(plain) > 0
+    reader = _Unpickler(plain if use_plain else refs, payload.leaves, blobs, code, known)
+    try:
+        values, nodes, states = reader.load()
+    except RecursionError as error:
+        raise CannotCross("nested too deeply to be carried", subject="nesting", hint="flatten it") from error
+    table = NodeTable(nodes)
+    table.leaves = {table.index[key]: payload.leaves[at] for key, at in reader.leaf_of.items() if key in table.index}
+    return Unpacked(values, [Update(*state) for state in states] if known is not None else [], table)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Gives the marks in a graph their meaning."""
+
+    def __init__(self, data: memoryview, leaves: list[Leaf], blobs: Blobs, code: CodeRefs, known: NodeTable | None) -> None:
+        super().__init__(io.BytesIO(data))
+        self._leaves = leaves
+        self._blobs = blobs
+        self._known = known
+        self._decoded: dict[int, Any] = {}
+        self.leaf_of: dict[int, int] = {}
+        self._marks = {"code": code.find, "leaf": self._leaf, "inline": _inline, "looking_at": _looking_at}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The meaning of a mark, or the global of that name."""
+        if module == marks.__name__:
+            return self._marks[name]
+        return super().find_class(module, name)
+
+    def persistent_load(self, number: int) -> Any:
+        """This side's own node of that number.
+
+        Raises:
+            CannotCross: This side has no such nodes.
+        """
+        if self._known is None:
+            raise CannotCross("the payload refers to live objects that are not here", subject=f"node {number}", hint="ask for the run's result again")
+        return self._known.nodes[number]
+
+    def _leaf(self, at: int) -> Any:
+        if at not in self._decoded:
+            leaf = self._leaves[at]
+            value = self._decoded[at] = decode(leaf.codec, _memory(self._blobs, leaf))
+            self.leaf_of[id(value)] = at
+        return self._decoded[at]
+
+
+def _memory(blobs: Blobs, leaf: Leaf) -> memoryview:
+    """A leaf's bytes; mapped copy-on-write where values are written to and the store is a folder."""
+    blob = blobs.open(leaf.blob)
+    path = getattr(blobs, "path", None)
+    if not wants_writable(leaf.codec) or path is None or blob.bytes < _MAP_FROM:
+        return blob.data
+    fd = os.open(path(leaf.blob), os.O_RDONLY)
+    try:
+        whole = mmap.mmap(fd, 0, access=mmap.ACCESS_COPY)
+    finally:
+        os.close(fd)
+    return memoryview(whole)[-blob.bytes :]
+
+
+def _inline(codec: str, data: bytes) -> Any:
+    return decode(codec, memoryview(data))
+
+
+def _looking_at(owner: Any, offset: int, dtype: str, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool) -> Any:
+    import numpy as np
+
+    from mlstudio_lab.data.codecs.numpy import dtype_of
+
+    memory = owner.reshape(-1, order="A").view(np.uint8)
+    array = np.ndarray(shape, dtype_of(dtype), memory.data, offset, strides)
+    array.flags.writeable = writeable
+    return array
