@@ -76,8 +76,14 @@ class Host:
         self._attempts: OrderedDict[str, _Attempt] = OrderedDict()
         self._now = ""
 
-    def run(self, attempt: str, task: bytes) -> tuple[bytes, int, list[dict[str, Any]]]:
-        """The outcome, the number of the first event returned, and the events from there on that were not yet polled."""
+    def run(self, message: bytes) -> bytes | tuple[bytes, int, list[dict[str, Any]]]:
+        """The outcome; with it, when there are any, the events that were not yet polled and the number of the first.
+
+        Args:
+            message: The attempt's id, a line feed, the task: one bytes value in and out is Ray's quickest call.
+        """
+        attempt_id, _, task = message.partition(b"\n")
+        attempt = attempt_id.decode()
         mine = _Attempt()
         with self._lock:
             self._attempts[attempt] = mine
@@ -91,7 +97,8 @@ class Host:
             self._now = ""
             if mine.outcome is None:
                 self._attempts.pop(attempt, None)
-        return outcome, mine.heard, mine.events[mine.heard :]
+        rest = mine.events[mine.heard :]
+        return (outcome, mine.heard, rest) if rest else outcome
 
     def poll(self, attempt: str, cursor: int, wait_s: float) -> tuple[list[dict[str, Any]], bytes | None] | None:
         """Events from `cursor` on and the outcome when there is one, waiting for news; None for an unknown attempt."""

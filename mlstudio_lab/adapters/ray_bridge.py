@@ -246,7 +246,7 @@ class Bridge:
         while (message := self._channel.receive()) is not None:
             match message.get("do"):
                 case "run":
-                    self._queue.append((message["attempt"], message["task"].encode()))
+                    self._queue.append((message["attempt"], f"{message['attempt']}\n{message['task']}".encode()))
                     self._dispatch()
                 case "cancel":
                     self._cancel(message["attempt"], bool(message.get("force")))
@@ -264,7 +264,7 @@ class Bridge:
                 slot.attempt = attempt
                 # Before the call: it tells a later bridge where to look.
                 self.send({"started": attempt, "worker": slot.name, "pid": slot.pid})
-                slot.work.put((attempt, slot.actor.run.remote(attempt, task)))
+                slot.work.put((attempt, slot.actor.run.remote(task)))
 
     def _free(self, slot: Slot) -> None:
         with self._lock:
@@ -302,7 +302,7 @@ class Bridge:
             with contextlib.suppress(ray.exceptions.RayError):
                 known = ray.get(slot.control("poll", attempt, 0, 0.0), timeout=POLL_S)
                 if known is not None and known[1] is not None:
-                    self.send(_ended(attempt, 0, known[1], 0, known[0]))
+                    self.send(_ended(attempt, 0, (known[1], 0, known[0])))
                     return
         self.send({"lost": attempt, "reason": "its worker is gone", "infrastructure": True})
 
@@ -336,7 +336,7 @@ class Bridge:
 
         if reference is not None:
             try:
-                return _ended(attempt, 0, *ray.get(reference, timeout=QUICK_S))
+                return _ended(attempt, 0, ray.get(reference, timeout=QUICK_S))
             except ray.exceptions.GetTimeoutError:
                 pass
         cursor = 0
@@ -344,19 +344,21 @@ class Bridge:
             poll = slot.control("poll", attempt, cursor, POLL_S)
             ray.wait([poll] if reference is None else [reference, poll], num_returns=1)
             if reference is not None and ray.wait([reference], timeout=0)[0]:
-                return _ended(attempt, cursor, *ray.get(reference))
+                return _ended(attempt, cursor, ray.get(reference))
             answer = ray.get(poll)
             if answer is None:
                 return {"lost": attempt, "reason": "its worker has forgotten it", "infrastructure": True}
             events, outcome = answer
             if outcome is not None:
-                return _ended(attempt, cursor, outcome, cursor, events)
+                return _ended(attempt, cursor, (outcome, cursor, events))
             if events:
                 self.send({"attempt": attempt, "from": cursor, "events": events})
                 cursor += len(events)
 
 
-def _ended(attempt: str, cursor: int, outcome: bytes, first: int, events: list[dict[str, Any]]) -> dict[str, Any]:
+def _ended(attempt: str, cursor: int, answer: bytes | tuple[bytes, int, list[dict[str, Any]]]) -> dict[str, Any]:
+    """How an attempt ended, with the events from `cursor` on."""
+    outcome, first, events = (answer, cursor, []) if isinstance(answer, bytes) else answer
     return {"attempt": attempt, "from": cursor, "events": events[cursor - first :], "outcome": outcome.decode()}
 
 
@@ -372,9 +374,7 @@ def _reason(error: Exception) -> str:
 
 def environment_digest(agent: str) -> str:
     """What must be equal for an actor to be reused: interpreter, agent, installed distributions and our own source."""
-    import mlstudio_lab
-
-    package = Path(mlstudio_lab.__file__).parent
+    package = Path(__file__).parents[1]
     ours = {str(p.relative_to(package)): p.stat().st_mtime_ns for room in _ROOMS for p in (package / room).rglob("*.py")}
     installed = {
         name for folder in sys.path if os.path.isdir(folder) for name in os.listdir(folder) if name.endswith((".dist-info", ".egg-info"))

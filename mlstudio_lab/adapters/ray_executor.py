@@ -284,7 +284,7 @@ class RayExecutor:
         except Incompatible as error:
             self.lost(job.attempt, error.message)
             return
-        if outcome.state == "refused" and self._bridge is not None:
+        if (outcome.state == "refused" or outcome.worker.get("tainted")) and self._bridge is not None:
             self._bridge.send({"do": "replace", "worker": job.worker})
         member = next((m for m in self._members if m["worker"] == job.worker), None)
         outcome.worker = {"executor": self.name, "host": platform.node(), "pid": member["pid"] if member else 0, **outcome.worker}
