@@ -141,4 +141,6 @@ def open_attempts(c: Connection) -> list[AttemptRow]:
 
 
 def _attempt(row: Row) -> AttemptRow:
-    return AttemptRow(*row[:6], from_micros(row[6]), maybe_moment(row[7]), maybe_moment(row[8]), *row[9:])
+    cells = list(row)
+    cells[6:9] = from_micros(row[6]), maybe_moment(row[7]), maybe_moment(row[8])
+    return AttemptRow(*cells)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -72,10 +73,20 @@ class Connection:
         sql = statement.sql
         return self.raw.execute(sql, statement.bind(given)).fetchall()
 
+    def each(self, statement: Statement, /, **given: Any) -> Iterator[Row]:
+        """The answer's rows one by one, for answers too long to hold."""
+        sql = statement.sql
+        return iter(self.raw.execute(sql, statement.bind(given)))
+
     def run(self, statement: Statement, /, **given: Any) -> sqlite3.Cursor:
         """Executes a statement that changes something; the cursor has `rowcount` and `lastrowid`."""
         sql = statement.sql
         return self.raw.execute(sql, statement.bind(given))
+
+
+def listed(name: str) -> Select[Any]:
+    """In a statement, the values of a parameter given as a JSON list: one statement serves lists of every length."""
+    return select(func.json_each(bindparam(name)).table_valued("value").c.value)
 
 
 def to_micros(at: datetime) -> int:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from mlstudio_lab.ledger.connection import Connection, Statement
+from mlstudio_lab.ledger.connection import Connection, Statement, listed
 from mlstudio_lab.ledger.tables import contents
 
 _ADD = Statement(lambda: upsert(contents).values(digest=bindparam("digest")).on_conflict_do_nothing())
 _NUMBERS = Statement(
     lambda: select(contents.c.digest, contents.c.id).where(
-        contents.c.digest.in_(select(func.json_each(bindparam("wanted")).table_valued("value").c.value))
+        contents.c.digest.in_(listed("wanted"))
     )
 )
 

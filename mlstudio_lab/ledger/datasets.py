@@ -15,7 +15,7 @@ from mlstudio_lab.core.digest import digest
 from mlstudio_lab.core.errors import BadInput
 from mlstudio_lab.core.names import Name
 from mlstudio_lab.ledger import audit
-from mlstudio_lab.ledger.connection import Connection, Row, Statement, from_micros, from_text, to_micros, to_text
+from mlstudio_lab.ledger.connection import Connection, Row, Statement, from_micros, from_text, listed, to_micros, to_text
 from mlstudio_lab.ledger.contents import put_contents
 from mlstudio_lab.ledger.labels import LabelRow, put_label_set
 from mlstudio_lab.ledger.tables import dataset_versions, datasets, schemas
@@ -90,7 +90,7 @@ _VERSIONS = Statement(
 _NAMED = Statement(
     lambda: select(_V.content, datasets.c.name, _V.number)
     .select_from(dataset_versions.join(datasets, datasets.c.id == _V.dataset))
-    .where(_V.content.in_(select(func.json_each(bindparam("wanted")).table_valued("value").c.value)))
+    .where(_V.content.in_(listed("wanted")))
     .order_by(datasets.c.name, _V.number)
 )
 _NAMES = Statement(lambda: select(datasets.c.name).order_by(datasets.c.name))
@@ -270,6 +270,5 @@ def _put_schema(c: Connection, schema: Mapping[str, str]) -> int:
 
 
 def _dataset(row: Row) -> DatasetRow:
-    return DatasetRow(
-        row[0], row[1], row[2], from_text(row[3]), from_text(row[4]), from_text(row[5]), row[6], row[7], from_micros(row[8]), row[9], bool(row[10])
-    )
+    payload, reference, schema = from_text(row[3]), from_text(row[4]), from_text(row[5])
+    return DatasetRow(row[0], row[1], row[2], payload, reference, schema, row[6], row[7], from_micros(row[8]), row[9], bool(row[10]))

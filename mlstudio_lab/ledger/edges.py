@@ -10,12 +10,12 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from mlstudio_lab.core.digest import digest
 from mlstudio_lab.core.edges import Edge
-from mlstudio_lab.ledger.connection import Connection, Statement
+from mlstudio_lab.ledger.connection import Connection, Statement, listed
 from mlstudio_lab.ledger.tables import block_inputs, block_outputs, edge_blocks, edge_sets, words
 
 _SET = Statement(lambda: select(edge_sets.c.id).where(edge_sets.c.digest == bindparam("digest")))
@@ -28,7 +28,7 @@ _ADD_INPUT = Statement(lambda: insert(block_inputs))
 _ADD_OUTPUT = Statement(lambda: insert(block_outputs))
 _ADD_WORD = Statement(lambda: upsert(words).values(text=bindparam("word")).on_conflict_do_nothing())
 _WORDS = Statement(
-    lambda: select(words.c.text, words.c.id).where(words.c.text.in_(select(func.json_each(bindparam("wanted")).table_valued("value").c.value)))
+    lambda: select(words.c.text, words.c.id).where(words.c.text.in_(listed("wanted")))
 )
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from mlstudio_lab.core.digest import digest
 from mlstudio_lab.ledger import audit
-from mlstudio_lab.ledger.connection import Connection, Statement, from_text
+from mlstudio_lab.ledger.connection import Connection, Statement, from_text, listed
 from mlstudio_lab.ledger.contents import put_contents
 from mlstudio_lab.ledger.tables import content_labels, contents, label_sets
 
@@ -34,9 +34,11 @@ class LabelRow:
 _OF = Statement(
     lambda: select(contents.c.digest, label_sets.c.body)
     .select_from(
-        contents.join(content_labels, content_labels.c.content == contents.c.id).join(label_sets, label_sets.c.id == content_labels.c.label_set)
+        contents.join(content_labels, content_labels.c.content == contents.c.id).join(
+            label_sets, label_sets.c.id == content_labels.c.label_set
+        )
     )
-    .where(contents.c.digest.in_(select(func.json_each(bindparam("wanted")).table_valued("value").c.value)))
+    .where(contents.c.digest.in_(listed("wanted")))
 )
 _ANY_ASSERTED = Statement(lambda: select(label_sets.c.id).where(label_sets.c.body.like('%"a":%')).limit(1))
 _ADD_SET = Statement(lambda: upsert(label_sets).values(digest=bindparam("digest"), body=bindparam("body")).on_conflict_do_nothing())
@@ -68,7 +70,9 @@ def put_labels(
     put_label_set(c, content_digest, {column: LabelRow(asserted, propagated)}, actor=actor, at=at)
 
 
-def put_label_set(c: Connection, content_digest: str, labels: Mapping[str, LabelRow], *, actor: str = "", at: datetime | None = None) -> None:
+def put_label_set(
+    c: Connection, content_digest: str, labels: Mapping[str, LabelRow], *, actor: str = "", at: datetime | None = None
+) -> None:
     """Gives many columns of one content their labels; see `put_labels`.
 
     Args:
@@ -87,8 +91,8 @@ def put_label_set(c: Connection, content_digest: str, labels: Mapping[str, Label
     before = _sets(c, [content_digest]).get(content_digest, {})
     after = dict(before)
     for column, row in labels.items():
-        was = after.get(column, {})
-        after[column] = was | ({} if row.asserted is None else {"a": row.asserted}) | ({} if row.propagated is None else {"p": row.propagated})
+        new = {kind: label for kind, label in (("a", row.asserted), ("p", row.propagated)) if label is not None}
+        after[column] = after.get(column, {}) | new
     if after == before:
         return
     asserted = {column: row["a"] for column, row in after.items() if "a" in row and row["a"] != before.get(column, {}).get("a")}

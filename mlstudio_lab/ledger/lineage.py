@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Table, bindparam, func, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from mlstudio_lab.core.digest import digest
 from mlstudio_lab.core.edges import Edge, EdgeKind
 from mlstudio_lab.core.errors import NotFound
 from mlstudio_lab.ledger import datasets, edges
-from mlstudio_lab.ledger.connection import Connection, Statement, from_text, to_text
+from mlstudio_lab.ledger.connection import Connection, Statement, from_text, listed, to_text
 from mlstudio_lab.ledger.contents import put_contents
 from mlstudio_lab.ledger.labels import LabelRow, labels_of, put_label_set, put_labels
 from mlstudio_lab.ledger.tables import block_inputs, block_outputs, contents, edge_blocks, flows, run_edges, runs, words
@@ -224,17 +224,20 @@ def _step(direction: Direction, whole: bool) -> Statement:
     """One step from a list of (content, column) numbers; breadth first, so nothing is visited twice."""
 
     def make() -> Any:
+        near: Table
+        far: Table
         near, far = (block_inputs, block_outputs) if direction == "down" else (block_outputs, block_inputs)
         here, here_name = (flows.c.source, flows.c.source_name) if direction == "down" else (flows.c.target, flows.c.target_name)
         far_name = flows.c.target_name if direction == "down" else flows.c.source_name
         there = flows.c.target if direction == "down" else flows.c.source
         start = func.json_each(bindparam("start")).table_valued("value").alias("start")
-        content = literal_column("json_extract(start.value, '$[0]')")
+        content: ColumnElement[Any] = literal_column("json_extract(start.value, '$[0]')")
         at_near = (near.c.edge_set == flows.c.edge_set) & (near.c.name == here_name)
         if not whole:
             at_near &= near.c.column == literal_column("json_extract(start.value, '$[1]')")
+        names, how = (flows.c.source_name, flows.c.target_name), (edge_blocks.c.kind, edge_blocks.c.subtype)
         return (
-            select(here, near.c.column, there, far.c.column, flows.c.source_name, flows.c.target_name, edge_blocks.c.kind, edge_blocks.c.subtype, flows.c.run)
+            select(here, near.c.column, there, far.c.column, *names, *how, flows.c.run)
             .select_from(
                 start.join(flows, here == content)
                 .join(near, at_near)
@@ -247,14 +250,14 @@ def _step(direction: Direction, whole: bool) -> Statement:
     return Statement(make)
 
 
-_STEPS = {(direction, whole): _step(direction, whole) for direction in ("up", "down") for whole in (False, True)}  # type: ignore[arg-type]
+_STEPS = {(direction, whole): _step(direction, whole) for direction in ("up", "down") for whole in (False, True)}
 _CONTENT = Statement(lambda: select(contents.c.id).where(contents.c.digest == bindparam("digest")))
 _WORD = Statement(lambda: select(words.c.id).where(words.c.text == bindparam("word")))
 
 
 def _list(table: Any, key: Any, value: Any) -> Statement:
     return Statement(
-        lambda: select(key, value).where(key.in_(select(func.json_each(bindparam("wanted")).table_valued("value").c.value)))
+        lambda: select(key, value).where(key.in_(listed("wanted")))
     )
 
 
@@ -300,9 +303,17 @@ def _links(c: Connection, direction: Direction, found: list[tuple[int, tuple[Any
         source, target = (near, far) if direction == "down" else (far, near)
         links.append(
             Link(
-                depth, content[source[0]], word[row[4]], word[source[1]], content[target[0]], word[row[5]], word[target[1]],
-                row[6], row[7], run[row[8]],
-            )  # fmt: skip
+                depth=depth,
+                source=content[source[0]],
+                source_name=word[row[4]],
+                source_column=word[source[1]],
+                target=content[target[0]],
+                target_name=word[row[5]],
+                target_column=word[target[1]],
+                kind=row[6],
+                subtype=row[7],
+                run=run[row[8]],
+            )
         )
     return links
 

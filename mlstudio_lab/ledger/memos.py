@@ -174,7 +174,7 @@ def record_hits(c: Connection, key: str, *, at: datetime, times: int = 1) -> Non
 
 
 def _memo(row: Row) -> MemoRow:
-    return MemoRow(
-        *row[:5], from_micros(row[5]), *row[6:10], maybe_moment(row[10]), from_text(row[11]), from_text(row[12]),
-        *(from_text(text) for text in row[13:]),
-    )  # fmt: skip
+    cells = list(row)
+    cells[5], cells[10] = from_micros(row[5]), maybe_moment(row[10])
+    cells[11:] = [from_text(text) for text in row[11:]]
+    return MemoRow(*cells)

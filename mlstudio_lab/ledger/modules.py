@@ -15,7 +15,7 @@ from mlstudio_lab.core.bundle import Bundle, Kind
 from mlstudio_lab.core.errors import BadInput, Conflict
 from mlstudio_lab.core.names import Name
 from mlstudio_lab.ledger import audit
-from mlstudio_lab.ledger.connection import Connection, Row, Statement, from_micros, maybe_moment, to_micros
+from mlstudio_lab.ledger.connection import Connection, Row, Statement, from_micros, listed, maybe_moment, to_micros
 from mlstudio_lab.ledger.tables import bundles, locks, modules, runs, tags, versions
 from mlstudio_lab.ledger.tags import ANY, TagRow, get_tag, list_tags, move_tag, remove_tag
 
@@ -251,12 +251,12 @@ def _list_modules(namespace: bool, match: bool) -> Statement:
 _LISTS = {(n, m): _list_modules(n, m) for n in (False, True) for m in (False, True)}
 _RUNS = Statement(
     lambda: select(runs.c.module, runs.c.id, runs.c.number, runs.c.state, runs.c.actor, runs.c.created_at).where(
-        runs.c.number.in_(select(func.json_each(bindparam("numbers")).table_valued("value").c.value))
+        runs.c.number.in_(listed("numbers"))
     )
 )
 _TAGS = Statement(
     lambda: select(tags.c.module, tags.c.tag, tags.c.owner, tags.c.number).where(
-        tags.c.module.in_(select(func.json_each(bindparam("modules")).table_valued("value").c.value))
+        tags.c.module.in_(listed("modules"))
     )
 )
 _NAMES = Statement(lambda: select(modules.c.name).order_by(modules.c.name))

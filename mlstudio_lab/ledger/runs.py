@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final, TypedDict, Unpack, cast
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, literal_column, select, union_all, update
 
 from mlstudio_lab.core.errors import BadInput, Conflict, NotFound
 from mlstudio_lab.core.run import FINAL, RunEvent, RunState, advance
@@ -28,6 +28,7 @@ from mlstudio_lab.ledger.tables import runs
 
 __all__ = [
     "AttemptRow",
+    "RunColumns",
     "RunRow",
     "attempts_of",
     "count_open",
@@ -102,12 +103,12 @@ class RunRow:
 _C = runs.c
 _NARROW = (
     _C.id, _C.number, _C.kind, _C.module, _C.version_id, _C.state, _C.where, _C.executor, _C.why, _C.reused_from, _C.memo_key,
-    _C.cloned_from, _C.actor, _C.zone, _C.created_at, _C.started_at, _C.ended_at, _C.log_blob, _C.error, _C.impurities, _C.warnings, _C.usage,
+    _C.cloned_from, _C.actor, _C.zone, _C.created_at, _C.started_at, _C.ended_at, _C.log_blob, _C.error, _C.impurities, _C.warnings,
+    _C.usage,
 )  # fmt: skip
 _WIDE = (*_NARROW, _C.outputs, _C.request)
 _MOMENTS: Final = frozenset({"started_at", "ended_at"})
 _JSON: Final = frozenset({"error", "impurities", "warnings", "usage", "outputs", "request"})
-_PLAIN: Final = frozenset({"executor", "why", "reused_from", "memo_key", "log_blob", "version_id", "zone"})
 
 _INSERT = Statement(lambda: insert(runs))
 _BY_ID = Statement(lambda: select(*_WIDE).where(_C.id == bindparam("id")))
@@ -116,33 +117,42 @@ _STATE = Statement(lambda: select(_C.state, _C.actor, _C.module, _C.number).wher
 _COUNT = Statement(lambda: select(_C.state, func.count()).where(_C.state.in_(("queued", "running"))).group_by(_C.state))
 
 
+class RunColumns(TypedDict, total=False):
+    """Columns of a run that may be given at first and changed later; see `RunRow`."""
+
+    executor: str
+    why: str
+    reused_from: str | None
+    memo_key: str | None
+    version_id: str
+    zone: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    log_blob: str | None
+    error: dict[str, Any] | None
+    impurities: list[dict[str, Any]]
+    warnings: list[dict[str, Any]]
+    usage: dict[str, Any] | None
+    outputs: dict[str, Any] | None
+    request: dict[str, Any] | None
+
+
+_DEFAULTS: Final[dict[str, Any]] = dict.fromkeys(RunColumns.__annotations__) | {"executor": "", "why": "", "zone": "", "version_id": ""}
+
+
 def insert_run(
     c: Connection,
     *,
     id: str,
     module: str,
-    version_id: str,
     actor: str,
     created_at: datetime,
     number: int = 0,
     kind: str = "module",
     state: RunState = "queued",
     where: str = "auto",
-    executor: str = "",
-    why: str = "",
-    reused_from: str | None = None,
-    memo_key: str | None = None,
     cloned_from: str | None = None,
-    zone: str = "",
-    started_at: datetime | None = None,
-    ended_at: datetime | None = None,
-    log_blob: str | None = None,
-    error: dict[str, Any] | None = None,
-    impurities: Iterable[dict[str, Any]] = (),
-    warnings: Iterable[dict[str, Any]] = (),
-    usage: dict[str, Any] | None = None,
-    outputs: dict[str, Any] | None = None,
-    request: dict[str, Any] | None = None,
+    **columns: Unpack[RunColumns],
 ) -> int:
     """Writes down a new run and who asked for it; returns its number.
 
@@ -150,55 +160,45 @@ def insert_run(
         c: The connection.
         id: The ULID its client made.
         module: The module's `namespace/name`.
-        version_id: Which version.
         actor: Who.
         created_at: When.
         number: From `Ledger.next_run_number` where it was told before this is written; else one is taken here.
         kind: "module".
         state: "queued"; a reused run is inserted in its final state at once.
-        where, executor, why, reused_from, memo_key, cloned_from, zone: See `RunRow`.
-        started_at, ended_at, log_blob, error, impurities, warnings: See `RunRow`.
-        usage, outputs, request: See `RunRow`.
+        where: What was asked for.
+        cloned_from: Id of the run it is a changed copy of.
+        **columns: The rest of `RunRow` as far as it is known.
 
     Raises:
         Conflict: There is a run of that id.
+        BadInput: A column that does not exist.
 
     Example:
         `number = insert_run(c, id=ulid, module="flights/delay", version_id=v.id, actor="ada", created_at=clock.now())`
     """
+    _check_columns(columns)
     if c.one(_STATE, id=id) is not None:
         raise Conflict(f"there is a run {id} already", subject=id, hint="each run has its own id; ask for that one's result")
     number = number or c.next_number()
-    final = state in FINAL
+    given = {**_DEFAULTS, **columns}
+    if state in FINAL and given["ended_at"] is None:
+        given["ended_at"] = created_at
+    stored = {name: _stored(name, value) for name, value in given.items()}
     c.run(
         _INSERT,
         number=number,
         id=id,
         kind=kind,
         module=module,
-        version_id=version_id,
         state=state,
         where=where,
-        executor=executor,
-        why=why,
-        reused_from=reused_from,
-        memo_key=memo_key,
         cloned_from=cloned_from,
         actor=actor,
-        zone=zone,
         created_at=to_micros(created_at),
-        started_at=None if started_at is None else to_micros(started_at),
-        ended_at=to_micros(ended_at or created_at) if final else None,
-        log_blob=log_blob,
-        error=to_text(error),
-        impurities=to_text(list(impurities) or None),
-        warnings=to_text(list(warnings) or None),
-        usage=to_text(usage),
-        outputs=to_text(outputs),
-        request=to_text(request),
+        **stored,
     )
-    detail = {"module": module, "version": version_id, "number": number, "state": state}
-    audit.append(c, actor, "run.reuse" if reused_from else "run.submit", id, detail, created_at)
+    detail = {"module": module, "version": given["version_id"], "number": number, "state": state}
+    audit.append(c, actor, "run.reuse" if given["reused_from"] else "run.submit", id, detail, created_at)
     return number
 
 
@@ -245,26 +245,32 @@ def list_runs(
         if value is not None:
             given[name] = value
     given |= {f"state{place}": each for place, each in enumerate(wanted)}
-    # A state written in SQL lets SQLite walk each state's index backwards; several are merged here, newest first.
     rows = c.all(_list(len(wanted), "module" in given, "actor" in given, "before" in given, wide), **given)
     return [_run(row) for row in rows]
 
 
 @lru_cache(maxsize=64)
 def _list(states: int, module: bool, actor: bool, before: bool, wide: bool) -> Statement:
-    def make() -> Any:
-        query = select(*(_WIDE if wide else _NARROW))
-        if states == 1:
-            query = query.where(_C.state == bindparam("state0"))
-        elif states:
-            query = query.where(_C.state.in_([bindparam(f"state{place}") for place in range(states)]))
+    def narrowed(query: Select[Any]) -> Select[Any]:
         if module:
             query = query.where(_C.module == bindparam("module"))
         if actor:
             query = query.where(_C.actor == bindparam("actor"))
         if before:
             query = query.where(_C.number < bindparam("before"))
-        return query.order_by(_C.number.desc()).limit(bindparam("most"))
+        return query
+
+    def make() -> Any:
+        columns = _WIDE if wide else _NARROW
+        if states < 2:
+            query = narrowed(select(*columns))
+            if states:
+                query = query.where(_C.state == bindparam("state0"))
+            return query.order_by(_C.number.desc()).limit(bindparam("most"))
+        # As a union SQLite walks each state's index backwards and merges; `IN` would sort every run of those states.
+        each = [narrowed(select(_C.number).where(_C.state == bindparam(f"state{place}"))) for place in range(states)]
+        newest = union_all(*each).order_by(literal_column("number").desc()).limit(bindparam("most")).subquery()
+        return select(*columns).where(_C.number.in_(select(newest.c.number))).order_by(_C.number.desc())
 
     return Statement(make)
 
@@ -274,7 +280,9 @@ def count_open(c: Connection) -> dict[str, int]:
     return {"queued": 0, "running": 0} | {row[0]: row[1] for row in c.all(_COUNT)}
 
 
-def update_run(c: Connection, id: str, *, at: datetime, event: RunEvent | None = None, actor: str = "", **columns: Any) -> RunState:
+def update_run(
+    c: Connection, id: str, *, at: datetime, event: RunEvent | None = None, actor: str = "", **columns: Unpack[RunColumns]
+) -> RunState:
     """Changes a run; its state only along `core.run.advance`. Returns its state afterwards.
 
     Args:
@@ -283,8 +291,7 @@ def update_run(c: Connection, id: str, *, at: datetime, event: RunEvent | None =
         at: When; becomes `started_at` on start and `ended_at` on a final state unless those are given.
         event: "start", "requeue", "succeed", "fail" or "cancel".
         actor: Who, where it is not the one who started it (a cancel by somebody else).
-        **columns: Columns of `RunRow` with their new values: executor, why, reused_from, memo_key, log_blob, version_id,
-            zone, started_at, ended_at, error, impurities, warnings, usage, outputs, request.
+        **columns: New values.
 
     Raises:
         NotFound: There is no such run.
@@ -294,27 +301,32 @@ def update_run(c: Connection, id: str, *, at: datetime, event: RunEvent | None =
     Example:
         `update_run(c, run.id, event="succeed", at=clock.now(), outputs=payload.to_json())`
     """
-    unknown = set(columns) - _MOMENTS - _JSON - _PLAIN
-    if unknown:
-        raise BadInput(f"a run has no changeable {sorted(unknown)[0]}", subject=sorted(unknown)[0])
+    _check_columns(columns)
     found = c.one(_STATE, id=id)
     if found is None:
         raise NotFound(f"no run {id}", subject=id, hint="mlstudio runs list shows them")
     state = cast(RunState, found[0])
+    given: dict[str, Any] = dict(columns)
     if event is not None:
         state = advance(state, event)
-        columns["state"] = state
+        given["state"] = state
         if event == "start":
-            columns.setdefault("started_at", at)
+            given.setdefault("started_at", at)
         if state in FINAL:
-            columns.setdefault("ended_at", at)
-    if columns:
-        names = tuple(sorted(columns))
-        c.run(_update(names), id_=id, **{f"new_{name}": _stored(name, columns[name]) for name in names})
-    if event is not None and (state in FINAL or event == "cancel"):
+            given.setdefault("ended_at", at)
+    if given:
+        names = tuple(sorted(given))
+        c.run(_update(names), id_=id, **{f"new_{name}": _stored(name, given[name]) for name in names})
+    if event is not None and state in FINAL:
         detail = {"module": found[2], "number": found[3], "state": state}
         audit.append(c, actor or found[1], f"run.{event}", id, detail, at)
     return state
+
+
+def _check_columns(columns: RunColumns) -> None:
+    unknown = columns.keys() - _DEFAULTS.keys()
+    if unknown:
+        raise BadInput(f"a run has no changeable {min(unknown)}", subject=min(unknown))
 
 
 @lru_cache(maxsize=256)
@@ -324,20 +336,13 @@ def _update(names: tuple[str, ...]) -> Statement:
 
 def _stored(name: str, value: Any) -> Any:
     if name in _JSON:
-        return to_text(value)
+        return to_text(None if value == [] else value)
     return None if value is None else to_micros(value) if name in _MOMENTS else value
 
 
 def _run(row: Row) -> RunRow:
-    return RunRow(
-        *row[:14],
-        from_micros(row[14]),
-        maybe_moment(row[15]),
-        maybe_moment(row[16]),
-        row[17],
-        from_text(row[18]),
-        from_text(row[19]) or [],
-        from_text(row[20]) or [],
-        from_text(row[21]),
-        *(from_text(text) for text in row[22:]),
-    )
+    cells = list(row)
+    cells[14:17] = from_micros(row[14]), maybe_moment(row[15]), maybe_moment(row[16])
+    cells[18:] = [from_text(text) for text in row[18:]]
+    cells[19], cells[20] = cells[19] or [], cells[20] or []
+    return RunRow(*cells)
