@@ -1,0 +1,215 @@
+"""What a cell can see besides its inputs, taken in the kernel and put in place in a worker for one run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from mlstudio_lab.calling import options
+from mlstudio_lab.calling.rng import rng_state, set_rng_state
+from mlstudio_lab.core.digest import digest
+
+__all__ = ["applied", "key", "rng_state", "set_rng_state", "take"]
+
+_ERROR: Final = "error"
+
+
+def take() -> dict[str, Any]:
+    """The ambient state of this process as JSON values; imports nothing and costs about a tenth of a millisecond.
+
+    Keys: `cwd`, `env` (every variable), `rng`, `options` (library -> what is not its default), `warnings` (the filters),
+    `path` (import folders outside the installation), `recursion`.
+
+    Example:
+        >>> take()["cwd"] == os.getcwd()
+        True
+    """
+    try:
+        folder = os.getcwd()
+    except OSError:
+        folder = ""  # it was deleted under us
+    return {
+        "cwd": folder,
+        "env": dict(os.environ),
+        "rng": rng_state(),
+        "options": options.take(),
+        "warnings": _filters(),
+        "path": [entry for entry in sys.path if not _installed(entry)],
+        "recursion": sys.getrecursionlimit(),
+    }
+
+
+def key(ambient: Mapping[str, Any]) -> dict[str, str]:
+    """What of the ambient state enters every memo key: library -> digest of its non-default options.
+
+    Warning filters count only where they turn warnings into errors. Empty for a session with default options.
+
+    Example:
+        >>> key({"options": {"numpy": {"precision": 3}}}).keys()
+        dict_keys(['numpy options'])
+    """
+    found = {f"{name} options": digest("ambient", values) for name, values in ambient.get("options", {}).items()}
+    errors = [f for f in ambient.get("warnings", ()) if f[0] == _ERROR]
+    if errors:
+        found["warning filters"] = digest("ambient", errors)
+    return found
+
+
+class Taint:
+    """Notes what could not be put back after a run.
+
+    Attributes:
+        reason: For people; "" while the process is clean.
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def note(self, reason: str) -> None:
+        """Keeps the first reason."""
+        self.reason = self.reason or reason
+
+
+@contextlib.contextmanager
+def applied(ambient: Mapping[str, Any], taint: Taint | None = None) -> Iterator[None]:
+    """The given ambient state is this process's within the block; its own is back afterwards.
+
+    What is missing in `ambient` is left as it is. Where something cannot be put back, `taint` says what.
+
+    Raises:
+        FileNotFoundError: The working directory does not exist here.
+    """
+    taint = taint or Taint()
+    folder = _cwd()
+    environment = dict(os.environ)
+    recursion = sys.getrecursionlimit()
+    path = list(sys.path)
+    filters = list(warnings.filters)
+    own = options.take()
+    try:
+        if "env" in ambient:
+            _environ(ambient["env"])
+        if ambient.get("cwd") and ambient["cwd"] != folder:
+            os.chdir(ambient["cwd"])
+        if ambient.get("path"):
+            sys.path.extend(entry for entry in ambient["path"] if entry not in path)
+        wanted = ambient.get("options", {})
+        if wanted != own:
+            options.reset(wanted)
+        if ambient.get("warnings"):
+            _put_filters(ambient["warnings"])
+        if ambient.get("recursion"):
+            sys.setrecursionlimit(ambient["recursion"])
+        if ambient.get("rng"):
+            set_rng_state(ambient["rng"])
+        yield
+    finally:
+        _environ(environment)
+        if dict(os.environ) != environment:
+            taint.note("environment variables could not be put back")
+        if _cwd() != folder:
+            try:
+                os.chdir(folder)
+            except OSError:
+                taint.note("the working directory could not be put back")
+        sys.path[:] = path
+        if list(warnings.filters) != filters:
+            warnings.filters[:] = filters  # type: ignore[index]
+            _mutated()
+        sys.setrecursionlimit(recursion)
+        if not options.reset(own):
+            taint.note("library options could not be put back")
+
+
+def reapply_filters(ambient: Mapping[str, Any]) -> None:
+    """Sets the warning filters again once the module's imports have loaded the categories they name."""
+    if any(len(f) > 2 and _category(f[2]) is not None for f in ambient.get("warnings", ())):
+        _put_filters(ambient["warnings"])
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def _installed(entry: str) -> bool:
+    return not entry or entry.startswith((sys.prefix, sys.base_prefix)) or "site-packages" in entry or entry.endswith(".zip")
+
+
+def _environ(wanted: Mapping[str, str]) -> None:
+    now = dict(os.environ)
+    if now == wanted:
+        return
+    for name in now.keys() - wanted.keys():
+        del os.environ[name]
+    for name, value in wanted.items():
+        if now.get(name) != value:
+            os.environ[name] = value
+    if now.get("TZ") != wanted.get("TZ"):
+        time.tzset()
+
+
+_filters_memory: dict[str, Any] = {"filters": None, "json": []}
+
+
+def _filters() -> list[list[Any]]:
+    now = list(warnings.filters)
+    if _filters_memory["filters"] != now:
+        _filters_memory["filters"] = now
+        _filters_memory["json"] = [
+            [
+                action,
+                _pattern(message),
+                f"{category.__module__}:{category.__qualname__}",
+                _pattern(module),
+                line,
+            ]
+            for action, message, category, module, line in now
+        ]
+    return list(_filters_memory["json"])
+
+
+def _pattern(pattern: Any) -> list[Any] | None:
+    if pattern is None:
+        return None
+    return [pattern, -1] if isinstance(pattern, str) else [pattern.pattern, pattern.flags]
+
+
+def _category(name: str) -> type[Warning] | None:
+    module, _, qualified = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in qualified.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) and issubclass(found, Warning) else None
+
+
+def _put_filters(filters: list[list[Any]]) -> None:
+    import re
+
+    def pattern(packed: list[Any] | None) -> Any:
+        if packed is None or packed[1] == -1:
+            return packed and packed[0]
+        return re.compile(packed[0], packed[1])
+
+    made = [
+        (action, pattern(message), category, pattern(module), line)
+        for action, message, name, module, line in filters
+        if (category := _category(name)) is not None
+    ]
+    if list(warnings.filters) != made:
+        warnings.filters[:] = made  # type: ignore[index]
+        _mutated()
+
+
+def _mutated() -> None:
+    # The C side of `warnings` caches what the filters said until it is told.
+    told = getattr(warnings, "_filters_mutated", None) or getattr(warnings, "_filters_mutated_lock_held", None)
+    if told is not None:
+        told()

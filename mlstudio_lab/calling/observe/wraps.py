@@ -1,0 +1,254 @@
+"""Wraps around clocks, entropy, generators' seeds and the environment, which no audit event reports."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from mlstudio_lab.calling.observe import readers
+
+if TYPE_CHECKING:
+    from mlstudio_lab.calling.observe.observer import Observer
+
+_CLOCKS: Final = (
+    "time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time", "process_time_ns",
+    "localtime", "gmtime", "ctime", "strftime", "asctime",
+)  # fmt: skip
+_GIVEN_TIME: Final = {"localtime": 1, "gmtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
+"""Clocks that read nothing when they are given this many arguments."""
+
+
+class Wraps:
+    """The wraps of one process; they do nothing while no observer is active.
+
+    In a worker they stand for good, so that a run pays nothing for putting them; in a kernel they are taken away after
+    each run.
+    """
+
+    _standing: ClassVar[Wraps | None] = None
+
+    def __init__(self) -> None:
+        self.observer: Observer | None = None
+        self._undo: list[tuple[Any, str, Any]] = []
+        self._done: set[str] = set()
+        self.originals: dict[int, Any] = {}
+
+    @classmethod
+    def standing(cls) -> Wraps:
+        """The wraps that stay."""
+        if cls._standing is None:
+            cls._standing = Wraps()
+        return cls._standing
+
+    def put(self, observer: Observer) -> None:
+        """Wraps what is loaded and not wrapped yet, and reports to the observer from now on."""
+        self.observer = observer
+        for module in _WRAPPED:
+            if module not in self._done and module in sys.modules and _ready(module):
+                self._done.add(module)
+                _WRAPPED[module](self)
+
+    def release(self, *, keep: bool) -> None:
+        """Reports to nobody; takes the wraps away unless they are to stay."""
+        self.observer = None
+        if not keep:
+            for owner, name, original in reversed(self._undo):
+                setattr(owner, name, original)
+            self._undo.clear()
+            self._done.clear()
+
+    def wrap(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+        """Replaces an attribute by what `make` makes of it; absent attributes are left out."""
+        original = owner.__dict__.get(name) if isinstance(owner, type) else getattr(owner, name, None)
+        if original is None:
+            return
+        wrapped = make(original)
+        for attribute in ("__name__", "__qualname__", "__doc__", "__module__", "__text_signature__"):
+            try:
+                setattr(wrapped, attribute, getattr(original, attribute))
+            except (AttributeError, TypeError):
+                continue
+        self._undo.append((owner, name, original))
+        self.originals[id(original)] = wrapped
+        setattr(owner, name, wrapped)
+
+
+def _ready(module: str) -> bool:
+    """Whether a module has been imported to its end."""
+    spec = getattr(sys.modules[module], "__spec__", None)
+    return not getattr(spec, "_initializing", False)
+
+
+def _time(wraps: Wraps) -> None:
+    def make(name: str) -> Callable[[Any], Any]:
+        given = _GIVEN_TIME.get(name, -1)
+
+        def outer(original: Any) -> Any:
+            def clock(*args: Any) -> Any:
+                observer = wraps.observer
+                if observer is not None and len(args) != given:
+                    observer.clock(f"time.{name}", sys._getframe(1))
+                return original(*args)
+
+            return clock
+
+        return outer
+
+    for name in _CLOCKS:
+        wraps.wrap(time, name, make(name))
+
+
+def _entropy(wraps: Wraps, label: str) -> Callable[[Any], Any]:
+    def outer(original: Any) -> Any:
+        def entropy(*args: Any, **kwargs: Any) -> Any:
+            observer = wraps.observer
+            if observer is not None:
+                frame = sys._getframe(1)
+                # tempfile names its files with random letters; no result depends on them.
+                if "/tempfile.py" not in frame.f_code.co_filename:
+                    observer.impure("random", f"uses {label}", frame)
+            return original(*args, **kwargs)
+
+        return entropy
+
+    return outer
+
+
+def _random(wraps: Wraps) -> None:
+    wraps.wrap(random, "_urandom", _entropy(wraps, "the system's randomness"))
+
+    def module_seed(original: Any) -> Any:
+        def seed(a: Any = None, version: int = 2) -> Any:
+            observer = wraps.observer
+            if observer is not None and a is not None:
+                observer.seeding("random")
+            return original(a, version)
+
+        return seed
+
+    def instance_seed(original: Any) -> Any:
+        def seed(self: Any, a: Any = None, version: int = 2) -> Any:
+            observer = wraps.observer
+            if observer is not None and a is None and not isinstance(self, random.SystemRandom) and not _for_tempfile():
+                observer.impure("random", "makes a generator without a seed (random.Random)", sys._getframe(1))
+            return original(self, a, version)
+
+        return seed
+
+    wraps.wrap(random, "seed", module_seed)
+    wraps.wrap(random.Random, "seed", instance_seed)
+
+
+def _for_tempfile() -> bool:
+    frame: Any = sys._getframe(1)
+    for _ in range(4):
+        frame = frame.f_back if frame is not None else None
+        if frame is not None and frame.f_code.co_filename.endswith("/tempfile.py"):
+            return True
+    return False
+
+
+def _os(wraps: Wraps) -> None:
+    wraps.wrap(os, "urandom", _entropy(wraps, "the system's randomness (os.urandom)"))
+
+    def getcwd(original: Any) -> Any:
+        def cwd() -> Any:
+            if wraps.observer is not None:
+                wraps.observer.working_directory(sys._getframe(1))
+            return original()
+
+        return cwd
+
+    wraps.wrap(os, "getcwd", getcwd)
+
+    environ = type(os.environ)
+
+    def getitem(original: Any) -> Any:
+        def __getitem__(self: Any, key: Any) -> Any:
+            observer = wraps.observer
+            if observer is None or self is not os.environ or not isinstance(key, str):
+                return original(self, key)
+            try:
+                value = original(self, key)
+            except KeyError:
+                observer.environment(key, None, sys._getframe(1))
+                raise
+            observer.environment(key, value, sys._getframe(1))
+            return value
+
+        return __getitem__
+
+    def iterate(original: Any) -> Any:
+        def __iter__(self: Any) -> Any:
+            if wraps.observer is not None and self is os.environ:
+                wraps.observer.whole_environment(sys._getframe(1))
+            return original(self)
+
+        return __iter__
+
+    wraps.wrap(environ, "__getitem__", getitem)
+    wraps.wrap(environ, "__iter__", iterate)
+
+
+def _uuid(wraps: Wraps) -> None:
+    for name in ("uuid1", "uuid4"):
+        wraps.wrap(uuid, name, _entropy(wraps, f"uuid.{name}"))
+
+
+def _secrets(wraps: Wraps) -> None:
+    for name in ("token_bytes", "token_hex", "token_urlsafe", "choice", "randbelow", "randbits"):
+        wraps.wrap(secrets, name, _entropy(wraps, f"secrets.{name}"))
+
+
+def _numpy_random(wraps: Wraps) -> None:
+    module = sys.modules["numpy.random"]
+    # Every generator made without a seed draws its entropy here: default_rng(), RandomState(), SeedSequence(), PCG64().
+    wraps.wrap(sys.modules["numpy.random.bit_generator"], "randbits", _entropy(wraps, "numpy.random without a seed"))
+
+    def seeded(original: Any) -> Any:
+        def seed(*args: Any, **kwargs: Any) -> Any:
+            observer = wraps.observer
+            if observer is not None and any(a is not None for a in (*args, *kwargs.values())):
+                observer.seeding("numpy")
+            return original(*args, **kwargs)
+
+        return seed
+
+    wraps.wrap(module, "seed", seeded)
+
+
+def _torch(wraps: Wraps) -> None:
+    def seeded(original: Any) -> Any:
+        def manual_seed(*args: Any, **kwargs: Any) -> Any:
+            if wraps.observer is not None:
+                wraps.observer.seeding("torch")
+            return original(*args, **kwargs)
+
+        return manual_seed
+
+    wraps.wrap(sys.modules["torch"], "manual_seed", seeded)
+
+
+_WRAPPED: Final[dict[str, Callable[[Wraps], None]]] = {
+    "time": _time,
+    "random": _random,
+    "os": _os,
+    "uuid": _uuid,
+    "secrets": _secrets,
+    "numpy.random": _numpy_random,
+    "torch": _torch,
+    "polars": readers.polars,
+    "pyarrow": readers.pyarrow,
+    "pyarrow.parquet": readers.pyarrow_parquet,
+    "pyarrow.csv": readers.pyarrow_csv,
+    "pyarrow.feather": readers.pyarrow_feather,
+    "pyarrow.dataset": readers.pyarrow_dataset,
+    "pyarrow.json": readers.pyarrow_json,
+    "duckdb": readers.duckdb,
+}

@@ -1,0 +1,125 @@
+"""What runs tasks, one at a time, in a local worker process and in a Ray actor alike."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from mlstudio_lab.blobs.local import LocalBlobs
+from mlstudio_lab.calling.execute import execute
+from mlstudio_lab.calling.failures import to_failure
+from mlstudio_lab.calling.interrupt import Interrupt
+from mlstudio_lab.calling.loaded_versions import LoadedVersions
+from mlstudio_lab.calling.stage import Stage
+from mlstudio_lab.core.errors import StudioError
+from mlstudio_lab.wire.task import Outcome, Task
+from mlstudio_lab.worker.outcomes import write_outcome
+
+Emit = Callable[[dict[str, Any]], None]
+
+_MOST_WITHDRAWN: Final = 64
+
+
+class Agent:
+    """Runs tasks of one home; each outcome is durable before it is returned.
+
+    Args:
+        home: The home's folder of blobs and outcomes, as this process sees it.
+
+    Example:
+        >>> agent = Agent("/home/me/.mlstudio")
+        >>> outcome = agent.run(task.dump(), print)
+    """
+
+    def __init__(self, home: str | Path) -> None:
+        self.home = Path(home)
+        self.blobs = LocalBlobs(self.home / "blobs")
+        self.versions = LoadedVersions()
+        self._lock = threading.Lock()
+        self._running: tuple[Task, Interrupt, threading.Event] | None = None
+        self._withdrawn: dict[str, None] = {}
+        self.own_threads: tuple[threading.Thread, ...] = ()
+        self.on_give_up: Callable[[Outcome], None] | None = None
+        self.at_begin: Callable[[Stage], None] | None = None
+        self.at_end: Callable[[Stage], None] | None = None
+
+    def run(self, task: bytes, emit: Emit) -> bytes:
+        """The outcome of a task as `Outcome.dump` writes it.
+
+        Args:
+            task: As `Task.dump` writes it.
+            emit: Takes output events as they come, from any thread.
+
+        Raises:
+            Incompatible: The task is of another protocol.
+            StorageFailed: The outcome cannot be written.
+        """
+        return self.run_task(Task.load(task), emit)[1]
+
+    def run_task(self, task: Task, emit: Emit) -> tuple[Outcome, bytes]:
+        """The outcome of a task, and the same as bytes.
+
+        Raises:
+            StorageFailed: The outcome cannot be written.
+        """
+        interrupt, cancelled = Interrupt(), threading.Event()
+        with self._lock:
+            self._running = (task, interrupt, cancelled)
+            if task.attempt in self._withdrawn:
+                cancelled.set()
+        try:
+            outcome = self._execute(task, emit, interrupt, cancelled)
+        finally:
+            with self._lock:
+                self._running = None
+        return outcome, self._keep(outcome)
+
+    def cancel(self, attempt: str) -> None:
+        """Stops an attempt that runs; one that has not come yet will end at once. Any thread may call."""
+        with self._lock:
+            running = self._running
+            if running is None or running[0].attempt != attempt:
+                self._withdrawn[attempt] = None
+                while len(self._withdrawn) > _MOST_WITHDRAWN:
+                    self._withdrawn.pop(next(iter(self._withdrawn)))
+                return
+        running[2].set()
+        running[1].ask("cancel")
+
+    def about(self) -> dict[str, Any]:
+        """Who this is: pid, host and Python."""
+        return {"pid": os.getpid(), "host": platform.node(), "python": platform.python_version()}
+
+    def _execute(self, task: Task, emit: Emit, interrupt: Interrupt, cancelled: threading.Event) -> Outcome:
+        def give_up(reason: str) -> None:
+            # The code hangs below Python, where no exception reaches it: the outcome is kept, then the process ends.
+            state, words = ("timed_out", f"its limit of {task.timeout_s:g} s") if reason == "time" else (
+                "failed", f"its limit of {task.memory_bytes >> 20} MB of memory")  # fmt: skip
+            error = StudioError(f"it went over {words} and could not be interrupted", subject=task.name, hint="raise the limit")
+            outcome = Outcome(task.attempt, task.fence, task.run, state, failure=to_failure(error, (), by="worker").to_json())  # type: ignore[arg-type]
+            try:
+                self._keep(outcome)
+                if self.on_give_up is not None:
+                    self.on_give_up(outcome)
+            finally:
+                os._exit(75)
+
+        try:
+            outcome = execute(
+                task, self.blobs, emit, cancelled, versions=self.versions, interrupt=interrupt, give_up=give_up,
+                ignored_threads=frozenset(t.ident for t in self.own_threads if t.ident is not None), at_begin=self.at_begin, at_end=self.at_end,
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 — a fault of ours, or bytes that are no task: the run must end, the worker live
+            failure = to_failure(error, (), by="worker")
+            outcome = Outcome(task.attempt, task.fence, task.run, "failed", failure=failure.to_json(), worker={"tainted": "it failed by itself"})
+        return outcome
+
+    def _keep(self, outcome: Outcome) -> bytes:
+        outcome.worker = {**self.about(), **outcome.worker}
+        data = outcome.dump()
+        write_outcome(self.home, outcome.attempt, outcome.fence, data)
+        return data
