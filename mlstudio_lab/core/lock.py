@@ -13,6 +13,12 @@ from mlstudio_lab.core.digest import digest
 class Lock:
     """An environment as facts: Python's patch version, the platform, and name -> version of the reachable distributions.
 
+    Attributes:
+        python: Python's version with its patch, such as "3.11.7".
+        platform: `sys.platform`-`machine`, such as "linux-x86_64".
+        distributions: (name, version) of everything reachable from the code's imports.
+        direct: Names among them that the code imports itself; they follow from the code, so they are not digested.
+
     Example:
         >>> Lock("3.11.7", "linux-x86_64", (("polars", "2.1.0"),)).digest[:4] != ""
         True
@@ -21,6 +27,7 @@ class Lock:
     python: str
     platform: str
     distributions: tuple[tuple[str, str], ...]
+    direct: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -29,9 +36,9 @@ class Lock:
 
     def to_json(self) -> dict[str, Any]:
         """The lock as plain JSON values."""
-        return {"python": self.python, "platform": self.platform, "distributions": dict(self.distributions)}
+        return {"python": self.python, "platform": self.platform, "distributions": dict(self.distributions), "direct": list(self.direct)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Lock:
         """The lock that `to_json` wrote."""
-        return cls(data["python"], data["platform"], tuple(sorted(data["distributions"].items())))
+        return cls(data["python"], data["platform"], tuple(sorted(data["distributions"].items())), tuple(data.get("direct", ())))

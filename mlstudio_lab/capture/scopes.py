@@ -1,0 +1,491 @@
+"""Which global names a piece of source reads, binds and deletes, following the order in which it runs.
+
+Two degrees of reading are told apart. A *certain* read happens before the source itself can have bound the name, so its
+value comes from outside. An *uncertain* one may come after a binding in the same source (in a branch, a loop, or through
+a function called later); who decides about those knows which cell bound the name last.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from mlstudio_lab.core.magic_lines import parse_cell
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+ScopeNode = FunctionNode | ast.Lambda | ast.ClassDef
+Expand = Callable[[str], Iterable[str]]
+
+
+@dataclass(slots=True)
+class Names:
+    """What a piece of source does with global names.
+
+    Attributes:
+        reads: Names needed from outside, in order of first need -> whether the read is certain.
+        immediate: Names from outside read while the top level runs, not only inside function bodies.
+        bound: Names the top level may bind, in order -> how: "data", "def", "class", "lambda", "import", "star".
+        always: Names bound on every path.
+        deleted: Names a `del` removes.
+        written: Names that functions rebind through `global`.
+        lines: Name -> first line at which it is read.
+        inner: Name of each function or class bound here -> the global names its body reads.
+    """
+
+    reads: dict[str, bool] = field(default_factory=dict)
+    immediate: dict[str, None] = field(default_factory=dict)
+    bound: dict[str, str] = field(default_factory=dict)
+    always: frozenset[str] = frozenset()
+    deleted: dict[str, None] = field(default_factory=dict)
+    written: dict[str, None] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    inner: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=4096)
+def names_of(source: str) -> Names:
+    """The names of a piece of source by itself, bodies of its functions included.
+
+    Raises:
+        SyntaxError: Not Python.
+
+    Example:
+        >>> n = names_of("def f(x): return x * rate"); list(n.reads), n.bound
+        (['rate'], {'f': 'def'})
+    """
+    return flow(parse_cell(source).tree, None)
+
+
+def flow(tree: ast.Module, expand: Expand | None, called: Iterable[str] | None = None) -> Names:
+    """The names of a tree's top level in the order it runs.
+
+    Args:
+        tree: The source.
+        expand: Gives the names that a helper from outside reads when it is used; None follows nothing outside.
+        called: Functions of this source that are called after its top level has run (a function module's entry); None
+            when every function may be.
+    """
+    walker = _Flow(expand)
+    walker.block(tree.body)
+    for name in walker.names.inner if called is None else called:
+        walker.use(name, 0, certain=False, immediate=False)
+    walker.names.always = frozenset(walker.must)
+    return walker.names
+
+
+def global_reads(node: ScopeNode) -> dict[str, int]:
+    """Global names that a function's or class's body reads, in order -> line; what runs at definition time is left out."""
+    body = _Body()
+    body.scope(node)
+    return body.reads
+
+
+def targets(node: ast.AST) -> Iterator[str]:
+    """Names bound by an assignment target or a pattern."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+            yield part.id
+        elif isinstance(part, (ast.MatchAs, ast.MatchStar)) and part.name:
+            yield part.name
+        elif isinstance(part, ast.MatchMapping) and part.rest:
+            yield part.rest
+
+
+def import_names(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    """Names an import statement binds."""
+    for alias in node.names:
+        if alias.name != "*":
+            yield alias.asname or (alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name)
+
+
+class _Body:
+    """Global names read anywhere inside functions and classes."""
+
+    def __init__(self) -> None:
+        self.reads: dict[str, int] = {}
+        self.written: dict[str, None] = {}
+
+    def scope(self, node: ScopeNode, outer: frozenset[str] = frozenset()) -> None:
+        if isinstance(node, ast.ClassDef):
+            self._class(node, outer)
+            return
+        body = node.body if isinstance(node.body, list) else [node.body]
+        local, declared = _locals(body)
+        arguments = node.args
+        for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
+            if argument is not None:
+                local.add(argument.arg)
+        local.update(_type_parameters(node))
+        self.written.update(dict.fromkeys(n for n in declared if n in _stores(body)))
+        inside = (outer | local) - declared
+        for statement in body:
+            self._visit(statement, inside)
+
+    def definition_time(self, node: ScopeNode, outer: frozenset[str]) -> None:
+        """What runs when the `def`, `lambda` or `class` statement itself runs."""
+        for expression in definition_expressions(node):
+            self._visit(expression, outer | set(_type_parameters(node)))
+
+    def _class(self, node: ast.ClassDef, outer: frozenset[str]) -> None:
+        # A class body reads its own names first; its methods never see them.
+        _local, declared = _locals(node.body)
+        seen: set[str] = set(_type_parameters(node))
+        self.written.update(dict.fromkeys(n for n in declared if n in _stores(node.body)))
+        for statement in node.body:
+            if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                self.definition_time(statement, outer | seen)
+                self.scope(statement, outer)
+                seen.add(statement.name)
+                continue
+            self._visit(statement, outer | seen, methods=outer)
+            seen.update(_locals([statement])[0] - declared)
+
+    def _visit(self, node: ast.AST, local: frozenset[str], methods: frozenset[str] | None = None) -> None:
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load) and node.id not in local:
+                self.reads.setdefault(node.id, node.lineno)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            self.definition_time(node, local)
+            self.scope(node, local if methods is None else methods)
+        elif isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
+            self._comprehension(node, local)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and methods is None:
+            if node.value is not None:  # annotations of local variables are never evaluated
+                self._visit(node.value, local)
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            if node.target.id not in local:
+                self.reads.setdefault(node.target.id, node.lineno)
+            self._visit(node.value, local, methods)
+        else:
+            for child in ast.iter_child_nodes(node):
+                self._visit(child, local, methods)
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, local: frozenset[str]) -> None:
+        self._visit(node.generators[0].iter, local)
+        inside = local | {name for g in node.generators for name in targets(g.target)}
+        for position, generator in enumerate(node.generators):
+            if position:
+                self._visit(generator.iter, inside)
+            for condition in generator.ifs:
+                self._visit(condition, inside)
+        for part in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
+            self._visit(part, inside)
+
+
+def definition_expressions(node: ScopeNode) -> Iterator[ast.expr]:
+    """Expressions that run when a `def`, `lambda` or `class` statement runs, in order."""
+    if isinstance(node, ast.ClassDef):
+        yield from node.decorator_list
+        yield from node.bases
+        for keyword in node.keywords:
+            yield keyword.value
+        return
+    if not isinstance(node, ast.Lambda):
+        yield from node.decorator_list
+    yield from node.args.defaults
+    yield from (d for d in node.args.kw_defaults if d is not None)
+    if not isinstance(node, ast.Lambda):
+        a = node.args
+        for argument in (*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg):
+            if argument is not None and argument.annotation is not None:
+                yield argument.annotation
+        if node.returns is not None:
+            yield node.returns
+
+
+def _type_parameters(node: ast.AST) -> list[str]:
+    return [p.name for p in getattr(node, "type_params", ())]
+
+
+def _locals(body: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
+    """Names bound in a function's own scope, and those it declares global."""
+    bound: set[str] = set()
+    declared: set[str] = set()
+    stack = list(body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            bound.add(node.name)
+            stack.extend(definition_expressions(node))
+            continue
+        if isinstance(node, ast.Lambda):
+            stack.extend(definition_expressions(node))
+            continue
+        if isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
+            # Only a walrus leaves a comprehension.
+            bound.update(n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            bound.add(node.id)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            bound.update(import_names(node))
+        elif (isinstance(node, ast.ExceptHandler) and node.name) or (isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name):
+            bound.add(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            bound.add(node.rest)
+        elif isinstance(node, ast.Global):
+            declared.update(node.names)
+        stack.extend(ast.iter_child_nodes(node))
+    return bound, declared
+
+
+def _stores(body: Iterable[ast.AST]) -> set[str]:
+    return _locals(body)[0]
+
+
+class _Flow:
+    """Follows a top level statement by statement; `must` and `may` are the names bound so far on all or some paths."""
+
+    def __init__(self, expand: Expand | None) -> None:
+        self.names = Names()
+        self.must: set[str] = set()
+        self.may: set[str] = set()
+        self._expand = expand
+        self._expanded: set[str] = set()
+        self._looped: set[str] = set()  # bound later in a loop we are in
+
+    # -- reading and binding
+
+    def use(self, name: str, line: int, *, certain: bool, immediate: bool = True) -> None:
+        if name not in self.must:
+            sure = certain and name not in self.may and name not in self._looped
+            self.names.reads[name] = self.names.reads.get(name, False) or sure
+            self.names.lines.setdefault(name, line)
+            if immediate:
+                self.names.immediate.setdefault(name)
+        inner = self.names.inner.get(name) if name in self.may else None
+        if name in self._expanded:
+            return
+        if inner is not None:
+            self._expanded.add(name)
+            follow: Iterable[str] = inner
+        elif self._expand is not None and name not in self.must:
+            self._expanded.add(name)
+            follow = self._expand(name)
+        else:
+            return
+        for other in follow:
+            self.use(other, line, certain=False, immediate=immediate)
+
+    def bind(self, name: str, how: str) -> None:
+        self.must.add(name)
+        self.may.add(name)
+        before = self.names.bound.get(name)
+        self.names.bound[name] = how if before in (None, how) else "data"
+        self._expanded.discard(name)
+        if how not in ("def", "class", "lambda"):
+            self.names.inner.pop(name, None)
+
+    def _define(self, name: str, node: ScopeNode, how: str) -> None:
+        body = _Body()
+        body.scope(node)
+        self.names.written.update(body.written)
+        self.bind(name, how)
+        self.names.inner[name] = tuple(body.reads)
+
+    # -- statements
+
+    def block(self, body: list[ast.stmt]) -> None:
+        for statement in body:
+            self._statement(statement)
+
+    def _statement(self, node: ast.stmt) -> None:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for expression in definition_expressions(node):
+                self._expression(expression)
+            self._define(node.name, node, "def")
+        elif isinstance(node, ast.ClassDef):
+            self._class(node)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            for name in import_names(node):
+                self.bind(name, "import")
+            if any(a.name == "*" for a in node.names):
+                self.names.bound.setdefault("*", "star")
+        elif isinstance(node, ast.Assign):
+            self._expression(node.value)
+            for target in node.targets:
+                self._target(target, node.value)
+        elif isinstance(node, ast.AnnAssign):
+            self._expression(node.annotation)
+            if node.value is not None:
+                self._expression(node.value)
+                self._target(node.target, node.value)
+        elif isinstance(node, ast.AugAssign):
+            if isinstance(node.target, ast.Name):
+                self.use(node.target.id, node.lineno, certain=True)
+            else:
+                self._expression(node.target)
+            self._expression(node.value)
+            if isinstance(node.target, ast.Name):
+                self.bind(node.target.id, "data")
+        elif isinstance(node, ast.Delete):
+            for target in node.targets:
+                self._delete(target)
+        elif isinstance(node, (ast.For, ast.AsyncFor)):
+            self._expression(node.iter)
+            self._loop([node.target], node.body, node.orelse)
+        elif isinstance(node, ast.While):
+            self._looped_names(node.body, lambda: self._expression(node.test))
+            self._loop([], node.body, node.orelse)
+        elif isinstance(node, ast.If):
+            self._expression(node.test)
+            self._branches([node.body, node.orelse])
+        elif isinstance(node, (ast.With, ast.AsyncWith)):
+            for item in node.items:
+                self._expression(item.context_expr)
+                if item.optional_vars is not None:
+                    self._target(item.optional_vars, None)
+            self.block(node.body)
+        elif isinstance(node, (ast.Try, ast.TryStar)):
+            self._try(node)
+        elif isinstance(node, ast.Match):
+            self._expression(node.subject)
+            self._match(node)
+        elif isinstance(node, ast.Global):
+            pass
+        else:
+            for child in ast.iter_child_nodes(node):
+                if isinstance(child, ast.expr):
+                    self._expression(child)
+                elif type(node).__name__ == "TypeAlias" and isinstance(child, ast.Name):
+                    self.bind(child.id, "data")
+
+    def _class(self, node: ast.ClassDef) -> None:
+        for expression in definition_expressions(node):
+            self._expression(expression)
+        body = _Body()
+        body.scope(node)
+        now, later = _Body(), body.reads
+        for statement in node.body:
+            if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                now.definition_time(statement, frozenset())
+            else:
+                now._visit(statement, frozenset(), methods=frozenset())
+        for name, line in later.items():
+            if name in now.reads:
+                self.use(name, line, certain=True)
+        self.names.written.update(body.written)
+        self.bind(node.name, "class")
+        self.names.inner[node.name] = tuple(later)
+
+    def _target(self, target: ast.expr, value: ast.expr | None) -> None:
+        if isinstance(target, ast.Name):
+            if isinstance(value, ast.Lambda):
+                self._define(target.id, value, "lambda")
+            else:
+                self.bind(target.id, "data")
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            for part in target.elts:
+                self._target(part, None)
+        elif isinstance(target, ast.Starred):
+            self._target(target.value, None)
+        else:  # x.a = …, x[i] = … read x
+            self._expression(target)
+
+    def _delete(self, target: ast.expr) -> None:
+        if isinstance(target, ast.Name):
+            self.use(target.id, target.lineno, certain=True)
+            self.must.discard(target.id)
+            self.names.deleted.setdefault(target.id)
+            self.names.bound.pop(target.id, None)
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            for part in target.elts:
+                self._delete(part)
+        else:
+            self._expression(target)
+
+    def _looped_names(self, body: list[ast.stmt], visit: Callable[[], None]) -> None:
+        before = self._looped
+        self._looped = before | _locals(body)[0]
+        visit()
+        self._looped = before
+
+    def _loop(self, head: list[ast.expr], body: list[ast.stmt], orelse: list[ast.stmt]) -> None:
+        # What the body binds counts as bound afterwards: a loop that never runs is the rare case, and a name missing
+        # then is noticed when the code asks for it.
+        for target in head:
+            self._target(target, None)
+        self._looped_names(body, lambda: self.block(body))
+        self.block(orelse)
+
+    def _branches(self, branches: list[list[ast.stmt]]) -> None:
+        before = set(self.must)
+        after: set[str] | None = None
+        for branch in branches:
+            self.must = set(before)
+            self.block(branch)
+            if not (branch and isinstance(branch[-1], (ast.Raise, ast.Return, ast.Continue, ast.Break))):
+                after = set(self.must) if after is None else after & self.must
+        self.must = before if after is None else after
+
+    def _try(self, node: ast.Try | ast.TryStar) -> None:
+        start = set(self.must)
+        self.block(node.body)
+        self.block(node.orelse)
+        whole = set(self.must)
+        for handler in node.handlers:
+            self.must = set(start)
+            if handler.type is not None:
+                self._expression(handler.type)
+            if handler.name:
+                self.must.add(handler.name)
+                self.may.add(handler.name)
+            self.block(handler.body)
+            if handler.name:
+                self.must.discard(handler.name)
+        # The body's bindings count as made, like a loop's.
+        self.must = whole
+        self.block(node.finalbody)
+
+    def _match(self, node: ast.Match) -> None:
+        before = set(self.must)
+        cases = []
+        for case in node.cases:
+            self.must = set(before)
+            for part in ast.walk(case.pattern):
+                if isinstance(part, ast.MatchValue):
+                    self._expression(part.value)
+                elif isinstance(part, ast.MatchClass):
+                    self._expression(part.cls)
+            for name in targets(case.pattern):
+                self.bind(name, "data")
+            if case.guard is not None:
+                self._expression(case.guard)
+            self.block(case.body)
+            cases.append(self.must)
+        self.must = before if not cases else set.intersection(before | cases[0], *cases) if _catches_all(node) else before
+
+    # -- expressions
+
+    def _expression(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load):
+                self.use(node.id, node.lineno, certain=True)
+        elif isinstance(node, ast.NamedExpr):
+            self._expression(node.value)
+            self.bind(node.target.id, "data")
+        elif isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
+            body = _Body()
+            body._visit(node, frozenset())
+            for name, line in body.reads.items():
+                self.use(name, line, certain=True)
+            for part in ast.walk(node):
+                if isinstance(part, ast.NamedExpr):
+                    self.bind(part.target.id, "data")
+        elif isinstance(node, ast.Lambda):
+            for expression in definition_expressions(node):
+                self._expression(expression)
+            body = _Body()
+            body.scope(node)
+            for name, line in body.reads.items():
+                self.use(name, line, certain=False)
+        else:
+            for child in ast.iter_child_nodes(node):
+                self._expression(child)
+
+
+def _catches_all(node: ast.Match) -> bool:
+    last = node.cases[-1]
+    return isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None and last.guard is None
