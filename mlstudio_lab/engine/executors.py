@@ -64,6 +64,14 @@ class Executor(Protocol):
         """{"name", "ready", "workers", "busy", "queued", "detail", "members": [{"worker", "pid", "state", "run"}]}."""
         ...
 
+    def adopt(self, attempt: str, fence: int, run: str, on_event: OnEvent, on_outcome: OnOutcome) -> None:
+        """Takes up an attempt that an earlier service submitted; ends as `submit` does, at once with `lost` if nothing runs it."""
+        ...
+
+    def leave(self) -> None:
+        """Lets go of everything at the end of this service; what can outlive it stays hot for the next one."""
+        ...
+
     def close(self) -> None:
         """Ends every worker it started; nothing is reported for attempts under way."""
         ...

@@ -113,6 +113,14 @@ class LocalPool:
             "members": members,
         }
 
+    def adopt(self, attempt: str, fence: int, run: str, on_event: OnEvent, on_outcome: OnOutcome) -> None:
+        """Reports the attempt lost: a local worker ends with the service that spoke to it."""
+        self._call(self._lose, attempt)
+
+    def leave(self) -> None:
+        """As `close`: a worker nobody speaks to is of no use."""
+        self.close()
+
     def close(self) -> None:
         """Kills every worker; attempts under way stay open in the ledger and are taken up at the next start."""
         self._closed = True
@@ -189,6 +197,13 @@ class LocalPool:
         elif "retire" in message:
             # Found out after the answer that the code left something behind in its process.
             self._replace(worker)
+        elif "error" in message:
+            # It could not even read the task: nothing will come of it.
+            done = self._jobs.pop(worker.attempt, None)
+            worker.attempt = worker.run = ""
+            if done is not None:
+                self.lost(done.task.attempt, f"its worker refused it: {message['error']}")
+            self._replace(worker)
         elif "ready" in message:
             worker.is_ready = True
             self._unready_deaths = 0
@@ -214,6 +229,9 @@ class LocalPool:
         job = self._jobs.pop(worker.attempt, None)
         if job is not None:
             self.lost(worker.attempt, f"its worker {worker.how_it_ended()}")
+
+    def _lose(self, attempt: str) -> None:
+        self.lost(attempt, "the studio was restarted", infrastructure=True)
 
     def _cancel(self, attempt: str, force: bool) -> None:
         job = self._jobs.get(attempt)

@@ -81,6 +81,8 @@ class Live:
         stored: Resolves when the run is in the ledger.
         cancel_asked: Somebody asked to stop it.
         timed_out: Its time was up.
+        committing: Its ending is on the way to the ledger.
+        follows: It waits for the same computation of another run.
     """
 
     plan: Plan
@@ -101,6 +103,7 @@ class Live:
     worker: dict[str, Any] = field(default_factory=dict)
     refusals: int = 0
     needs: list[str] = field(default_factory=list)
+    follows: bool = False
 
     def stop_timers(self) -> None:
         """Cancels whatever was to happen later."""

@@ -9,10 +9,11 @@ import struct
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mlstudio_lab.engine.outcomes import started_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +36,7 @@ def peer_of(sock: socket.socket) -> Peer | None:
         (pid,) = struct.unpack("i", sock.getsockopt(0, 2, 4))
         return Peer(pid, uid)
     pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return Peer(pid, uid, started(pid))
-
-
-def started(pid: int) -> int:
-    """When a process started, in the system's own ticks; 0 when it is gone or the system does not say."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0
-    return int(text.rpartition(")")[2].split()[19])
+    return Peer(pid, uid, started_at(pid))
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,397 @@
+"""The engine: a request becomes a remembered result or a run, and every run ends exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from mlstudio_lab.blobs.store import Blobs
+from mlstudio_lab.core.clock import Clock
+from mlstudio_lab.core.edges import Edge
+from mlstudio_lab.core.errors import BadInput, BadName, Conflict, NotFound, StorageFailed
+from mlstudio_lab.core.ids import is_ulid
+from mlstudio_lab.core.memo import MemoParts, explain
+from mlstudio_lab.core.run import FINAL
+from mlstudio_lab.engine import admit, views
+from mlstudio_lab.engine.adopt import adopt
+from mlstudio_lab.engine.executors import Executor
+from mlstudio_lab.engine.lineage import relabel
+from mlstudio_lab.engine.memory import Hot, Memory, blobs_of, what_changed
+from mlstudio_lab.engine.model import KERNEL, Caller, Live, Plan
+from mlstudio_lab.engine.plan import Needs, is_detached, make_plan
+from mlstudio_lab.engine.running import Running
+from mlstudio_lab.engine.versions import Versions
+from mlstudio_lab.ledger import events, lineage, memos, runs
+from mlstudio_lab.ledger.connection import Connection
+from mlstudio_lab.ledger.labels import any_asserted
+from mlstudio_lab.ledger.ledger import Ledger
+from mlstudio_lab.wire.routes import MAX_WAIT_S, NEEDS_PAYLOAD
+from mlstudio_lab.wire.task import Outcome
+
+_MOST_LAST: Final = 4_096
+
+log = structlog.get_logger("engine")
+
+
+class Engine:
+    """Plans, remembers, runs; every method belongs to one event loop.
+
+    Args:
+        ledger, blobs, clock: The home's.
+        executors: By name; `local` is always among them.
+        home: The home's folder.
+        preferred: The home's executor setting: auto, local or ray.
+
+    Example:
+        `view = await engine.submit(request, Caller("ada"))`
+    """
+
+    def __init__(
+        self, ledger: Ledger, blobs: Blobs, clock: Clock, executors: Mapping[str, Executor], home: Path, preferred: str = "auto"
+    ) -> None:
+        self.ledger = ledger
+        self.blobs = blobs
+        self.clock = clock
+        self.executors = executors
+        self.home = home
+        self.preferred = preferred
+        self.versions = Versions(ledger)
+        self.memory = Memory(ledger, blobs)
+        self.running = Running(ledger, blobs, clock, executors, home, self.versions, self.memory, preferred)
+        self._last: OrderedDict[tuple[str, str], tuple[int, str, MemoParts | None]] = OrderedDict()
+        self._labelled = False
+
+    async def start(self) -> None:
+        """Listens to the executors and takes up what an earlier service left."""
+        self.running.start()
+        self._labelled = self.ledger.read(any_asserted)
+        await adopt(self.running, self.ledger, self.versions, self.home)
+
+    async def close(self) -> None:
+        """Lets go; runs under way are in the ledger."""
+        await self.running.close()
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    async def submit(self, request: dict[str, Any], caller: Caller, *, cloned_from: str | None = None) -> dict[str, Any]:
+        """A run's view: final on a hit, under way on a miss, or what must be sent along.
+
+        Args:
+            request: A RunRequest as JSON; it becomes the engine's.
+            caller: Who asks.
+            cloned_from: Id of the run it is a copy of.
+
+        Raises:
+            StudioError: The request cannot mean anything here; nothing was started.
+        """
+        run = str(request.get("run", ""))
+        if not is_ulid(run):
+            raise BadInput("a run's id is a ULID", subject="run", hint="make one with core.ids.ulid")
+        wait_s = min(float(request.get("wait_s") or 0.0), MAX_WAIT_S)
+        if run in self.running.lives or self.ledger.read(lambda c: runs.get_run(c, run)) is not None:
+            return await self.view(run, wait_s)
+        try:
+            plan = make_plan(request, caller, self.versions, self.ledger)
+        except Needs as needs:
+            return views.of_needs(run, None, needs.needs)
+        plan.cloned_from = cloned_from
+        if (view := await self._remembered(plan)) is not None:
+            return view
+        needs_more = self._needs(plan)
+        if needs_more:
+            return views.of_needs(run, plan, needs_more)
+        live = self._begin(plan)
+        try:
+            await asyncio.wrap_future(live.stored)  # type: ignore[arg-type]
+        except Exception:
+            # Nothing was acknowledged: whatever has started is stopped and forgotten.
+            self._forget(live)
+            raise
+        self.versions.stored(plan)
+        self._remember_last(plan, live.number)
+        if wait_s and live.state not in FINAL and not live.needs:
+            await self.running.waiting.until(run, wait_s)
+        return await self.view(run, 0.0)
+
+    async def _remembered(self, plan: Plan) -> dict[str, Any] | None:
+        plan.why = self._why(plan)
+        if not plan.request.get("reuse", True):
+            plan.why = "ran: --no-reuse"
+            return None
+        if plan.obstacles or plan.parts is None:
+            return None
+        hot = self.memory.find(plan.key)
+        if hot is None:
+            return None
+        changed = what_changed(hot.effects, plan.request) if not hot.effects.get("files") else await asyncio.to_thread(
+            what_changed, hot.effects, plan.request
+        )  # fmt: skip
+        if changed is None:
+            if not plan.request.get("ambient") and not is_detached(plan.request):
+                return views.of_needs(plan.run, plan, [NEEDS_PAYLOAD])
+            plan.why = "ran: the environment it depends on is not known"
+            return None
+        if changed:
+            plan.why = f"ran: {changed}"
+            return None
+        replay = self.memory.log(hot)
+        if replay is None or not self.memory.is_whole(hot):
+            self.memory.forget(plan.key)
+            plan.why = "ran: its stored result is damaged or gone"
+            return None
+        return await self._hit(plan, hot, replay)
+
+    async def _hit(self, plan: Plan, hot: Hot, replay: list[dict[str, Any]]) -> dict[str, Any]:
+        plan.why = f"reused: same code, same inputs (run {hot.number})"
+        if self._labelled and hot.epoch != self.running.label_epoch:
+            await self._relabel(plan, hot)
+        number, at = self.ledger.next_run_number(), self.clock.now()
+        moves_dev = bool(plan.request.get("tag_dev", True)) and self.versions.dev(str(plan.name), plan.caller.actor) < plan.number
+        kept = {k: plan.request[k] for k in ("parameters", "datasets", "where", "seed", "outputs", "values") if plan.request.get(k)}
+        kept["parts"] = plan.parts.to_json() if plan.parts else None
+
+        def record(c: Connection) -> None:
+            if not plan.number or moves_dev:
+                self.versions.store(c, plan, at)
+            runs.insert_run(
+                c, id=plan.run, number=number, module=str(plan.name), version_id=plan.code.id, actor=plan.caller.actor, created_at=at,
+                state="succeeded", where=str(plan.request.get("where") or "auto"), why=plan.why, reused_from=hot.run, memo_key=plan.key,
+                cloned_from=plan.cloned_from, zone=plan.parts.zone if plan.parts else "", warnings=hot.warnings,
+                usage={"edges": hot.edges, "stored": True}, request=kept,
+            )  # fmt: skip
+            memos.record_hits(c, plan.key, at=at)
+            events.append(c, "run", plan.run, {"number": number, "module": str(plan.name), "state": "succeeded", "reused": True}, at)
+
+        if not plan.number or moves_dev:
+            # A new version or a moved tag is a fact of its own, acknowledged only when it survives.
+            await asyncio.wrap_future(self.ledger.write(record))
+            self.versions.stored(plan)
+            self.running.changed()
+        else:
+            self.running.background(self.running.written(self.ledger.write_soon(record)))
+        self._remember_last(plan, number)
+        return views.of_hit(plan, number, hot, replay, at)
+
+    async def _relabel(self, plan: Plan, hot: Hot) -> None:
+        """Joins labels again over a remembered result's edges: somebody has asserted one since."""
+        epoch, at = self.running.label_epoch, self.clock.now()
+
+        def work(c: Connection) -> list[dict[str, Any]]:
+            edges: list[Edge] = [resolved.edge for resolved in lineage.edges_of_run(c, hot.run)]
+            return relabel(c, plan, edges, hot.outputs, at)
+
+        new = await asyncio.wrap_future(self.ledger.write(work))
+        hot.warnings, hot.epoch = [*hot.warnings, *(w for w in new if w not in hot.warnings)], epoch
+
+    def labels_changed(self) -> None:
+        """Somebody asserted a label: remembered results join theirs again when next met."""
+        self._labelled = True
+        self.running.label_epoch += 1
+
+    def _needs(self, plan: Plan) -> list[str]:
+        request = plan.request
+        if request.get("where") == KERNEL or is_detached(request):
+            return []
+        payload = request.get("payload")
+        if payload is None:
+            return [NEEDS_PAYLOAD]
+        return [f"blob:{digest}" for digest in self.blobs.missing(blobs_of(payload))]
+
+    def _begin(self, plan: Plan) -> Live:
+        executor = admit.choose(plan.request, self.executors, self.preferred)
+        leader = self.running.computing.get(plan.key) if plan.request.get("reuse", True) and not plan.obstacles else None
+        live = self.running.begin(plan, executor)
+        if leader is None:
+            self.running.launch(live)
+        else:
+            live.follows = True
+            self.running.background(self._follow(live, leader))
+        return live
+
+    async def _follow(self, live: Live, leader: Live) -> None:
+        """Waits for the same computation under way, takes its result, or computes when there is none to take."""
+        plan = live.plan
+        if live.stored is not None:
+            await asyncio.wrap_future(live.stored)
+        while leader.plan.run in self.running.lives:
+            await self.running.waiting.until(leader.plan.run, MAX_WAIT_S)
+        if plan.run not in self.running.lives or live.committing:
+            return
+        hot = self.memory.find(plan.key)
+        if hot is not None and hot.run == leader.plan.run and self.memory.is_whole(hot):
+            await self.running.take(live, hot)
+            return
+        other = self.running.computing.get(plan.key)
+        if other is not None:
+            await self._follow(live, other)
+            return
+        live.follows = False
+        self.running.launch(live)
+
+    def _forget(self, live: Live) -> None:
+        live.committing = True
+        if live.executor != KERNEL and not live.follows:
+            self.executors[live.executor].cancel(live.attempt, True)
+        self.running.leave(live)
+
+    # -- why ---------------------------------------------------------------------------------------------------------
+
+    def _why(self, plan: Plan) -> str:
+        """In a person's words, how this run differs from their last one of this module."""
+        before = self._last_of(plan)
+        if before is None:
+            return "ran: first time"
+        number, version, parts = before
+        if plan.parts is None:
+            return "ran: its inputs have no digest"
+        old = self.versions.by_id(plan.name, version)
+        if parts is None or old is None:
+            return "ran: first time with these inputs"
+        _, code = old
+        told = explain(parts, code.tree, plan.parts, plan.code.tree, since=f"v{old[0]}", locks=(code.bundle.lock, plan.code.bundle.lock))
+        return told or f"ran: run {number} left nothing to reuse"
+
+    def _last_of(self, plan: Plan) -> tuple[int, str, MemoParts | None] | None:
+        key = (str(plan.name), plan.caller.actor)
+        if key not in self._last:
+            rows = self.ledger.read(lambda c: runs.list_runs(c, module=key[0], actor=key[1], limit=1))
+            if not rows:
+                return None
+            parts = (rows[0].request or {}).get("parts")
+            self._last[key] = (rows[0].number, rows[0].version_id, MemoParts.from_json(parts) if parts else None)
+        return self._last[key]
+
+    def _remember_last(self, plan: Plan, number: int) -> None:
+        key = (str(plan.name), plan.caller.actor)
+        self._last[key] = (number, plan.code.id, plan.parts)
+        self._last.move_to_end(key)
+        while len(self._last) > _MOST_LAST:
+            self._last.popitem(last=False)
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    async def view(self, run: str, wait_s: float = 0.0) -> dict[str, Any]:
+        """A run by ULID or number, after waiting for its end up to `wait_s`.
+
+        Raises:
+            NotFound: There is none.
+        """
+        live = self._live(run)
+        if live is not None and wait_s > 0 and not live.needs:
+            await self.running.waiting.until(live.plan.run, min(wait_s, MAX_WAIT_S))
+            live = self._live(run)
+        if live is not None:
+            return views.of_live(live)
+        return self.ledger.read(lambda c: self._row_view(c, run))
+
+    def row(self, c: Connection, run: str) -> runs.RunRow:
+        """A run's row by ULID or number.
+
+        Raises:
+            BadName: Neither.
+            NotFound: There is none.
+        """
+        if not (is_ulid(run) or (run.isdecimal() and len(run) < 19)):
+            shown = run.encode("unicode_escape").decode()[:40]
+            raise BadName(f"{shown!r} is not a run", subject=shown, hint="give its number or its id")
+        row = runs.get_run(c, run)
+        if row is None:
+            raise NotFound(f"no run {run}", subject=run, hint="mlstudio runs list shows them")
+        return row
+
+    def _row_view(self, c: Connection, run: str) -> dict[str, Any]:
+        row = self.row(c, run)
+        view = self.view_of(c, row)
+        if row.reused_from and row.outputs is None:
+            source = runs.get_run(c, row.reused_from)
+            if source is not None:
+                view |= {"outputs": source.outputs, "effects": (source.usage or {}).get("effects") or {}}
+        return view
+
+    def view_of(self, c: Connection, row: runs.RunRow) -> dict[str, Any]:
+        """A RunView of one row, with the numbers of the version and the runs it names."""
+        found = self.versions.by_id_with(c, row.module, row.version_id)
+        numbers = [None if i is None else (r.number if (r := runs.get_run(c, i)) else None) for i in (row.reused_from, row.cloned_from)]
+        return views.of_row(row, version_number=found[0], kind=found[1], reused_number=numbers[0], cloned_number=numbers[1])
+
+    def _live(self, run: str) -> Live | None:
+        live = self.running.lives.get(run)
+        if live is None and run.isdecimal():
+            live = next((each for each in self.running.lives.values() if str(each.number) == run), None)
+        return live
+
+    async def stream(self, run: str, cursor: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """What a run says, from a cursor on, until its final state; of an ended run, what it said.
+
+        Raises:
+            NotFound: There is no such run.
+        """
+        live = self._live(run)
+        if live is not None:
+            async for event in live.stream.read(cursor):
+                yield event
+            return
+        row = self.ledger.read(lambda c: self.row(c, run))
+        said = [*self.log_of(row), {"t": "state", "state": row.state, "executor": row.executor, "final": True}]
+        for n, event in enumerate(said, 1):
+            if n > cursor:
+                yield {"n": n, **event}
+
+    def log_of(self, row: runs.RunRow) -> list[dict[str, Any]]:
+        """What a run said; of a reused one, what the run said that it was taken from."""
+        import json
+
+        digest = row.log_blob
+        if digest is None and row.reused_from:
+            source = self.ledger.read(lambda c: runs.get_run(c, row.reused_from or ""))
+            digest = source.log_blob if source else None
+        if digest is None:
+            return []
+        said: list[dict[str, Any]] = json.loads(bytes(self.blobs.open(digest).data))
+        return said
+
+    # -- doing -------------------------------------------------------------------------------------------------------
+
+    async def cancel(self, run: str, caller: Caller, force: bool = False) -> dict[str, Any]:
+        """Asks a run to stop; its view as it is then.
+
+        Raises:
+            NotFound: There is no such run.
+            Conflict: It has ended, and not by being cancelled.
+        """
+        live = self._live(run)
+        if live is not None:
+            self.running.cancel(live, force)
+            return views.of_live(live)
+        row = self.ledger.read(lambda c: self.row(c, run))
+        if row.state == "cancelled":
+            return await self.view(run)
+        raise Conflict(f"run {row.number} has ended already: {row.state}", subject=str(row.number), hint="there is nothing to stop")
+
+    async def take_outcome(self, run: str, outcome: Outcome, caller: Caller) -> dict[str, Any]:
+        """Ends a run that its sender executed in their own process.
+
+        Raises:
+            NotFound: There is no such run.
+            Conflict: It is not the sender's to end: another executor has it, a newer attempt, or it has ended.
+        """
+        live = self._live(run)
+        if live is None:
+            row = self.ledger.read(lambda c: self.row(c, run))
+            raise Conflict(f"run {row.number} has ended already: {row.state}", subject=str(row.number), hint="its result is not changed")
+        if live.executor != KERNEL or outcome.attempt != live.attempt or outcome.fence != live.fence:
+            raise Conflict(f"run {live.number} waits for another attempt", subject=str(live.number), hint="start a new run")
+        missing = self.blobs.missing(blobs_of(outcome.outputs))
+        if missing:
+            raise StorageFailed(
+                f"blob {missing[0][:12]} of the outcome is not stored here", subject=missing[0], hint="upload it, then report again"
+            )
+        if outcome.state == "refused":
+            outcome.state = "failed"
+        await self.running.finish(live, outcome)
+        return await self.view(live.plan.run)

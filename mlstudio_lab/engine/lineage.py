@@ -1,0 +1,231 @@
+"""What a finished run tells about columns: its edges with what the names stood for, labels joined over them, warnings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from mlstudio_lab.core.edges import Edge
+from mlstudio_lab.core.memo import GLOBAL
+from mlstudio_lab.engine.model import Plan
+from mlstudio_lab.ledger import datasets, lineage, runs
+from mlstudio_lab.ledger.connection import Connection
+from mlstudio_lab.ledger.labels import LabelRow, any_asserted, labels_of, put_label_set
+
+if TYPE_CHECKING:
+    from mlstudio_lab.core.labels import Label
+
+_PLAIN: Final = frozenset({"int", "float", "bool", "str", "NoneType", "complex"})
+"""Types a person types; one that no run made carries no classification of its own."""
+
+_MOST_WARNINGS: Final = 200
+
+
+@dataclass(slots=True)
+class Joined:
+    """What came of a run's edges: how many of each kind, and what people should know."""
+
+    kinds: dict[str, int] = field(default_factory=dict)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Input:
+    """One input of a run as labels see it."""
+
+    end: lineage.End
+    columns: list[str]
+    is_plain: bool
+    inside: list[str] = field(default_factory=list)
+
+
+def join(c: Connection, plan: Plan, edges: list[Edge], outputs: Mapping[str, Any] | None, at: datetime) -> Joined:
+    """Stores a run's edges and the labels that arrive over them.
+
+    Args:
+        c: The connection, inside the transaction that ends the run.
+        plan: The run's inputs.
+        edges: With the run's own names.
+        outputs: Payload json.
+        at: When.
+    """
+    inputs = _inputs(plan.request)
+    values = (outputs or {}).get("values") or {}
+    ends = {name: lineage.End(value.get("content") or value.get("digest") or "") for name, value in values.items()}
+    if edges:
+        lineage.put_edges(c, plan.run, edges, inputs={n: i.end for n, i in inputs.items()}, outputs=ends)
+    kinds = {str(kind): n for kind, n in Counter(edge.kind for edge in edges).items()}
+    warnings = relabel(c, plan, edges, outputs, at) if any_asserted(c) else []
+    return Joined(kinds, warnings)
+
+
+def relabel(c: Connection, plan: Plan, edges: list[Edge], outputs: Mapping[str, Any] | None, at: datetime) -> list[dict[str, Any]]:
+    """Joins labels over a run's edges and stores them with its outputs; gives the warnings for what is new.
+
+    Args:
+        c: The connection, inside a transaction.
+        plan: The run's inputs.
+        edges: With the run's own names.
+        outputs: Payload json.
+        at: When.
+    """
+    from mlstudio_lab.core.labels import Taxonomy, join_over
+
+    inputs = _inputs(plan.request)
+    stored = labels_of(c, {d for i in inputs.values() for d in (i.end.content, *i.inside) if d})
+    counted = [e for e in edges if not _is_bare(inputs.get(e.input), stored)]
+    known = {(e.input, e.input_column): _label(inputs.get(e.input), e.input_column, stored) for e in counted}
+    if not any(known.values()):
+        return []
+    joined = join_over(counted, known, Taxonomy())
+    values = (outputs or {}).get("values") or {}
+    before = _before(c, plan)
+    by_content: dict[str, dict[str, LabelRow]] = {}
+    for (output, column), label in joined.items():
+        value = values.get(output) or {}
+        if content := value.get("content") or value.get("digest"):
+            by_content.setdefault(content, {})[column] = LabelRow(None, label.to_json())
+    _into_parts(outputs, values, joined, by_content)
+    for content, labels in by_content.items():
+        put_label_set(c, content, labels, actor=plan.caller.actor, at=at)
+    return _warnings(c, counted, known, joined, inputs, before)
+
+
+def effective(row: LabelRow | None) -> Label | None:
+    """What counts for a column: asserted and propagated together; None (unclassified) when neither is there."""
+    if row is None:
+        return None
+    from mlstudio_lab.core.labels import Label
+
+    found = [Label.from_json(part) for part in (row.asserted, row.propagated) if part is not None]
+    return None if not found else found[0] if len(found) == 1 else found[0].join(found[1])
+
+
+def name_of(end: lineage.End, name: str, named: Mapping[str, list[tuple[str, int]]]) -> str:
+    """An input or output as people outside the run call it: the dataset's name, or `name@digest`."""
+    if end.dataset:
+        return end.dataset
+    if found := named.get(end.content):
+        return found[0][0]
+    return f"{name}@{end.content[:12]}" if end.content else name
+
+
+def _inputs(request: Mapping[str, Any]) -> dict[str, _Input]:
+    found: dict[str, _Input] = {}
+    values = request.get("values") or {}
+    whole = {value.get("content") for value in values.values()}
+    # A frame inside a list or dict has no name of its own; which container holds it is not known, so each may.
+    inside = [
+        leaf["content"] for leaf in (request.get("payload") or {}).get("leaves") or () if leaf.get("content") not in (*whole, "", None)
+    ]
+    for name, value in values.items():
+        content = value.get("content") or ""
+        bare = name.removeprefix(GLOBAL)
+        is_plain = str(value.get("type", "")).rpartition(".")[2] in _PLAIN
+        nested = [] if content or is_plain else inside
+        found[bare] = _Input(lineage.End(content or value.get("digest") or ""), list(value.get("schema") or ()), is_plain, nested)
+    for name in request.get("parameters") or {}:
+        found[name] = _Input(lineage.End(""), [], True)
+    for name, known in (request.get("_datasets") or {}).items():
+        columns = list((known.get("value") or {}).get("schema") or ())
+        found[name] = _Input(lineage.End(known["version"], known["name"]), columns, False)
+    return found
+
+
+def _is_bare(given: _Input | None, stored: Mapping[tuple[str, str], LabelRow]) -> bool:
+    return given is not None and given.is_plain and (given.end.content, "") not in stored
+
+
+def _label(given: _Input | None, column: str, stored: Mapping[tuple[str, str], LabelRow]) -> Label | None:
+    """The label of one input column; a whole input has that of all its columns, None as soon as one has none."""
+    if given is None:
+        return None
+    if given.inside:
+        return _all(row for (content, _), row in stored.items() if content in given.inside)
+    if column or not given.columns:
+        return effective(stored.get((given.end.content, column)))
+    return _all(stored.get((given.end.content, each)) for each in given.columns)
+
+
+def _all(rows: Any) -> Label | None:
+    from mlstudio_lab.core.labels import Label
+
+    joined: Label | None = None
+    for row in rows:
+        label = effective(row)
+        if label is None:
+            # Unclassified counts as the most restrictive, but what is known of the other columns is kept.
+            label = Label.parse(["unclassified"])
+        joined = label if joined is None else joined.join(label)
+    return joined
+
+
+def _into_parts(
+    outputs: Mapping[str, Any] | None,
+    values: Mapping[str, Any],
+    joined: Mapping[tuple[str, str], Label],
+    by_content: dict[str, dict[str, LabelRow]],
+) -> None:
+    """Frames inside a returned container get what reached any output that is not a frame itself."""
+    parts = [label for (output, _), label in joined.items() if not (values.get(output) or {}).get("schema")]
+    if not parts:
+        return
+    label = parts[0]
+    for other in parts[1:]:
+        label = label.join(other)
+    whole = {value.get("content") for value in values.values()}
+    for leaf in (outputs or {}).get("leaves") or ():
+        content = leaf.get("content")
+        if content and content not in whole:
+            by_content.setdefault(content, {}).update({column: LabelRow(None, label.to_json()) for column in leaf.get("columns") or [""]})
+
+
+def _before(c: Connection, plan: Plan) -> set[tuple[str, str, str]]:
+    """(output, column, label) of this module's last result: what people were told already."""
+    for row in runs.list_runs(c, module=str(plan.name), state="succeeded", limit=4):
+        if row.id != plan.run and row.outputs:
+            named = {v.get("content") or v.get("digest"): n for n, v in (row.outputs.get("values") or {}).items()}
+            return {
+                (named[content], column, str(label))
+                for (content, column), stored in labels_of(c, [d for d in named if d]).items()
+                if (label := effective(stored)) is not None
+            }
+    return set()
+
+
+def _warnings(
+    c: Connection,
+    edges: list[Edge],
+    known: Mapping[tuple[str, str], Label | None],
+    joined: Mapping[tuple[str, str], Label],
+    inputs: Mapping[str, _Input],
+    before: set[tuple[str, str, str]],
+) -> list[dict[str, Any]]:
+    named = datasets.named_by_content(c, {i.end.content for i in inputs.values() if i.end.content})
+    into: dict[tuple[str, str], list[Edge]] = {}
+    for edge in edges:
+        into.setdefault((edge.output, edge.output_column), []).append(edge)
+    found: list[dict[str, Any]] = []
+    for (output, column), label in joined.items():
+        if (output, column, str(label)) in before or len(found) >= _MOST_WARNINGS:
+            continue
+        sources = [e for e in into.get((output, column), ()) if _says_something(known.get((e.input, e.input_column)))]
+        if not sources or not _says_something(label):
+            continue
+        first = sources[0]
+        given = inputs.get(first.input)
+        origin = name_of(given.end if given else lineage.End(""), first.input, named) + (
+            f".{first.input_column}" if first.input_column else ""
+        )
+        shown = f"{output}.{column}" if column else output
+        text = f"{shown} carries {label} from {origin}"
+        found.append({"output": output, "column": column, "label": str(label), "from": origin, "text": text})
+    return found
+
+
+def _says_something(label: Label | None) -> bool:
+    """Whether a label is worth a line: tags, or confidential and above; what nobody classified is not news."""
+    return label is not None and (bool(label.tags) or label.sensitivity in ("confidential", "restricted"))
