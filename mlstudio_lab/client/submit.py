@@ -1,0 +1,230 @@
+"""From captured code and live values to a run: ask with digests, send only what is missing, bind what comes back.
+
+The first request carries digests alone, so that a remembered result costs one small round trip. What the service then
+says it needs is sent with the same request: the bundle, the inputs, or a run in this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from mlstudio_lab.calling import ambient
+from mlstudio_lab.calling.observe.observer import env_digest
+from mlstudio_lab.client.datasets import Dataset
+from mlstudio_lab.client.options import Options
+from mlstudio_lab.client.replay import Replay
+from mlstudio_lab.client.results import settle
+from mlstudio_lab.client.runs import Run
+from mlstudio_lab.client.session import Session
+from mlstudio_lab.client.waiting import FIRST_WAIT_S, follow, stop
+from mlstudio_lab.core.bundle import Bundle
+from mlstudio_lab.core.errors import BadInput, CannotCross
+from mlstudio_lab.core.run import FINAL
+from mlstudio_lab.data.code_refs import CodeRefs
+from mlstudio_lab.data.content import digest_values
+from mlstudio_lab.data.graph import NodeTable, pack
+from mlstudio_lab.wire.routes import NEEDS_BUNDLE, NEEDS_KERNEL, NEEDS_PAYLOAD
+from mlstudio_lab.wire.task import Impurity
+
+
+class Code(Protocol):
+    """Code to run: what `capture.Captured` has, and what a stored version has in its place."""
+
+    bundle: Bundle
+    inputs: dict[str, Any]
+    origins: dict[str, list[Any]]
+    env_reads: dict[str, str | None]
+    impurities: list[Impurity]
+    kernel_only: str
+    kernel_source: str
+    stale: str
+
+    @property
+    def code(self) -> CodeRefs:
+        """The person's functions and classes of this process."""
+        ...
+
+
+_SMALL: Final = (bool, int, float, type(None))
+_SMALL_TEXT: Final = 4_096
+_MOST_ROUNDS: Final = 8
+GLOBAL: Final = "global:"
+
+
+@dataclass(slots=True)
+class Job:
+    """What to run here and now.
+
+    Attributes:
+        name: The module's `namespace/name`.
+        captured: Its code and live free data.
+        version: The bundle's id.
+        args, kwargs: A function's bound arguments, datasets left out.
+        positional: The same as `args`, by name.
+        datasets: Parameter or free name -> a dataset handed in by reference.
+        options: How to run it.
+        namespace: The kernel's global names, None where there is no notebook.
+        before_settling: Called once the result is there, before it is decoded.
+        recapture: Captures again with more inputs, when the code asked for names that capture did not see.
+    """
+
+    name: str
+    captured: Code
+    version: str
+    args: list[Any] = field(default_factory=list)
+    positional: dict[str, Any] = field(default_factory=dict)
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
+    namespace: MutableMapping[str, Any] | None = None
+    before_settling: Callable[[], None] | None = None
+    recapture: Callable[[list[str]], Code] | None = None
+
+    def named(self) -> dict[str, Any]:
+        """Every value by the name under which its digest is sent."""
+        return {**self.positional, **self.kwargs, **{GLOBAL + name: value for name, value in self.free().items()}}
+
+    def free(self) -> dict[str, Any]:
+        """Live free data, datasets left out."""
+        return {name: value for name, value in self.captured.inputs.items() if not isinstance(value, Dataset)}
+
+
+class Submission:
+    """One job on its way to a result.
+
+    Args:
+        session: The connection.
+        job: What to run.
+    """
+
+    def __init__(self, session: Session, job: Job) -> None:
+        self._session = session
+        self._job = job
+        self._graph: dict[str, object] = {"args": job.args, "kwargs": job.kwargs, "globals": job.free()}
+        self._table: NodeTable | None = None
+        self._values = digest_values(job.named(), job.captured.code)
+        self._reason = job.captured.kernel_only
+        self._live: dict[str, Any] | None = None
+        self._replay = Replay()
+        self.request = self._first_request()
+
+    def start(self) -> Run:
+        """The run, started or answered from memory; what it says is not passed on."""
+        view = self._ask()
+        if NEEDS_KERNEL in view.get("needs", ()):
+            view = self._in_kernel(view)
+        return self._run(view)
+
+    def finish(self) -> Run:
+        """The run once it has ended, having said everything here that it said; Ctrl-C stops it.
+
+        Raises:
+            KeyboardInterrupt: The person interrupted; the run was stopped.
+        """
+        try:
+            view = self._ask()
+            for _ in range(_MOST_ROUNDS):
+                if NEEDS_KERNEL in view.get("needs", ()):
+                    view = self._in_kernel(view)
+                if view["state"] in FINAL:
+                    break
+                view = follow(self._session, view, self._replay.say)
+            else:
+                raise CannotCross("no process could run it", subject=self._job.name, hint="use --where kernel")
+        except KeyboardInterrupt:
+            stop(self._session, self.request["run"])
+            raise
+        if view["reused"]:
+            self._replay.say(view.get("log") or ())
+        run = self._run(view)
+        run.announce()
+        return run
+
+    def _run(self, view: dict[str, Any]) -> Run:
+        run = Run(self._session, view, self._settle)
+        run.on_needs = self._in_kernel
+        return run
+
+    def _first_request(self) -> dict[str, Any]:
+        job, captured = self._job, self._job.captured
+        state = ambient.take()
+        self._ambient = state
+        free = {name: value for name, value in captured.inputs.items() if isinstance(value, Dataset)}
+        request: dict[str, Any] = {
+            "run": self._session.new_run_id(),
+            "module": job.name,
+            "version": job.version,
+            "values": {name: value.to_json() for name, value in self._values.items()},
+            "datasets": {name: dataset.ref for name, dataset in {**free, **job.datasets}.items()},
+            "ambient_key": ambient.key(state),
+            "env": {name: env_digest(value) for name, value in captured.env_reads.items()},
+            "cwd": state["cwd"],
+            "impurities": [i.to_json() for i in captured.impurities],
+            "kernel": True,
+            "wait_s": FIRST_WAIT_S,
+            **job.options.to_request(),
+        }
+        if captured.stale:
+            request["impurities"].append({"what": "stale", "detail": captured.stale, "line": 0})
+        if self._reason and job.options.where == "auto":
+            request["where"] = NEEDS_KERNEL
+        if job.version not in self._session.known_versions:
+            request["bundle"] = captured.bundle.to_json()
+            if self._is_small():
+                # New code most likely runs: saying all at once saves a round trip.
+                self._add_payload(request)
+        return request
+
+    def _is_small(self) -> bool:
+        return all(type(v) in _SMALL or (type(v) is str and len(v) < _SMALL_TEXT) for v in self._job.named().values())
+
+    def _ask(self) -> dict[str, Any]:
+        """The service's answer once it needs nothing more, or a run in this process."""
+        request = self.request
+        for _ in range(_MOST_ROUNDS):
+            view: dict[str, Any] = self._session.transport.post("/runs", request)
+            needs = view.get("needs") or ()
+            if view.get("version"):
+                self._session.known_versions.add(str(view["version"]))
+            if not needs or NEEDS_KERNEL in needs:
+                return view
+            if NEEDS_BUNDLE in needs:
+                request["bundle"] = self._job.captured.bundle.to_json()
+            if NEEDS_PAYLOAD in needs or any(need.startswith("blob:") for need in needs):
+                self._add_payload(request)
+        raise BadInput(f"the service keeps asking for {', '.join(needs)}", subject=self._job.name, hint="look at its log: mlstudio status")
+
+    def _add_payload(self, request: dict[str, Any]) -> None:
+        job = self._job
+        request["origins"] = {name: list(place) for name, place in job.captured.origins.items()}
+        request["ambient"] = self._ambient
+        try:
+            self._table = self._table or NodeTable.of(self._graph)
+            request["payload"] = pack(self._graph, self._session.blobs, job.captured.code, nodes=self._table, described={}).to_json()
+        except CannotCross as error:
+            if job.options.where not in ("auto", NEEDS_KERNEL):
+                raise
+            self._reason = self._reason or f"{error.subject} cannot leave this process"
+            request["where"] = NEEDS_KERNEL
+
+    def _in_kernel(self, view: dict[str, Any]) -> dict[str, Any]:
+        """The final view of a run done in this process."""
+        from mlstudio_lab.client.kernel import run_here
+
+        reason = self._reason or ("" if self._job.options.where == NEEDS_KERNEL else "no worker could give its result back")
+        view, self._live = run_here(self._session, self._job, view, reason)
+        return view
+
+    def _settle(self, view: dict[str, Any]) -> dict[str, Any]:
+        if self._job.before_settling is not None:
+            self._job.before_settling()
+        if self._live is not None:
+            return self._live
+        return settle(self._session, view, self._job.captured.code, self._known)
+
+    def _known(self) -> NodeTable:
+        if self._table is None:
+            self._table = NodeTable.of(self._graph)
+        return self._table
