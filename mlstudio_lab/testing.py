@@ -1,4 +1,4 @@
-"""Real but small components for tests, yours and ours: a clock turned by hand, blobs in memory."""
+"""Real but small components for tests, yours and ours: a clock turned by hand, blobs in memory, small bundles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from mlstudio_lab.blobs.header import SIZE, Header, blob_digest, check_digest
 from mlstudio_lab.blobs.store import Blob, BlobRef
+from mlstudio_lab.core.bundle import Bundle, Kind, Unit
 from mlstudio_lab.core.errors import Corrupt, NotFound
+from mlstudio_lab.core.interface import Interface, Port
+from mlstudio_lab.core.lock import Lock
 
 
 class FakeClock:
@@ -111,3 +114,15 @@ class MemoryBlobs:
         file = bytearray(self._files[digest])
         file[-1] ^= 0xFF
         self._files[digest] = memoryview(file).toreadonly()
+
+
+def sample_bundle(source: str = "y = x + 1", kind: Kind = "cell") -> Bundle:
+    """A small bundle whose id depends on the source, for tests that need a version and not its code.
+
+    Example:
+        >>> sample_bundle("y = 1").id == sample_bundle("y = 2").id
+        False
+    """
+    entry = "main" if kind == "function" else ""
+    lock = Lock("3.11.7", "linux-x86_64", (("numpy", "2.4.6"), ("polars", "2.1.0")))
+    return Bundle(kind, entry, (Unit("main", "main", source),), Interface((Port("x", implicit=True),), (Port("y"),)), lock)

@@ -65,7 +65,10 @@ _REFERENCES: Final = (
         "SELECT 'run ' || r.number FROM runs r WHERE r.version_id <> '' AND NOT EXISTS (SELECT 1 FROM versions WHERE id = r.version_id)",
         "it ran a version that is not there",
     ),
-    ("SELECT 'memo ' || substr(m.key, 1, 12) FROM memos m LEFT JOIN runs r ON r.id = m.run WHERE r.id IS NULL", "the memo belongs to no run"),
+    (
+        "SELECT 'memo ' || substr(m.key, 1, 12) FROM memos m LEFT JOIN runs r ON r.id = m.run WHERE r.id IS NULL",
+        "the memo belongs to no run",
+    ),
     (
         "SELECT 'memo ' || substr(m.key, 1, 12) FROM memos m LEFT JOIN edge_sets e ON e.id = m.edge_set"
         " WHERE m.edge_set IS NOT NULL AND e.id IS NULL",

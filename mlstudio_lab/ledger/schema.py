@@ -183,15 +183,12 @@ def _migrate(raw: sqlite3.Connection, versions: Path) -> None:
         return script._upgrade_revs("head", revision)
 
     engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
-    raw.execute("BEGIN IMMEDIATE")
-    try:
-        with engine.connect() as connection, EnvironmentContext(config, script, fn=upgrade) as environment:
-            environment.configure(connection=connection, transactional_ddl=True)
-            environment.run_migrations()
-            connection.commit()
-    finally:
-        if raw.in_transaction:
-            raw.execute("ROLLBACK")
+    # Inside a transaction of SQLAlchemy's, alembic does not commit step by step; the driver's own is begun by hand, and
+    # only now, since SQLAlchemy rolls back once when it first meets a connection.
+    with engine.begin() as connection, EnvironmentContext(config, script, fn=upgrade) as environment:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        environment.configure(connection=connection, transactional_ddl=True)
+        environment.run_migrations()
 
 
 def _load(file: Path) -> ModuleType:
