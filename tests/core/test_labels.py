@@ -128,7 +128,7 @@ def test_a_written_label_is_read() -> None:
     [
         (["public", "internal"], "keep internal"),
         (["confidental"], "did you mean confidential"),
-        (["internal", "finacial"], "did you mean financial?"),
+        (["internal", "finacial"], "did you mean financial"),
         (["internal", "<script>"], "add it to the taxonomy"),
     ],
 )
