@@ -59,15 +59,19 @@ _GET = Statement(lambda: select(*_ALL).where(_C.id == bindparam("id")))
 _OF_RUN = Statement(lambda: select(*_ALL).where(_C.run == bindparam("run_id")).order_by(_C.fence))
 _OPEN = Statement(lambda: select(*_ALL).where(_C.ended_at.is_(None)).order_by(_C.seq))
 _START = Statement(
-    lambda: update(attempts)
-    .where(_C.id == bindparam("attempt_id"), _C.ended_at.is_(None))
-    .values(state=bindparam("new_state"), worker=bindparam("new_worker"), started_at=bindparam("new_started_at"))
+    lambda: (
+        update(attempts)
+        .where(_C.id == bindparam("attempt_id"), _C.ended_at.is_(None))
+        .values(state=bindparam("new_state"), worker=bindparam("new_worker"), started_at=bindparam("new_started_at"))
+    )
 )
 _COSTS = ("cpu_s", "gpu_s", "wall_s", "peak_bytes", "moved_bytes", "cost_rate")
 _END = Statement(
-    lambda: update(attempts)
-    .where(_C.id == bindparam("attempt_id"), _C.ended_at.is_(None))
-    .values({name: bindparam(f"new_{name}") for name in ("state", "ended_at", *_COSTS)})
+    lambda: (
+        update(attempts)
+        .where(_C.id == bindparam("attempt_id"), _C.ended_at.is_(None))
+        .values({name: bindparam(f"new_{name}") for name in ("state", "ended_at", *_COSTS)})
+    )
 )
 
 

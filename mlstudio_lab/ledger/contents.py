@@ -12,11 +12,7 @@ from mlstudio_lab.ledger.connection import Connection, Statement, listed
 from mlstudio_lab.ledger.tables import contents
 
 _ADD = Statement(lambda: upsert(contents).values(digest=bindparam("digest")).on_conflict_do_nothing())
-_NUMBERS = Statement(
-    lambda: select(contents.c.digest, contents.c.id).where(
-        contents.c.digest.in_(listed("wanted"))
-    )
-)
+_NUMBERS = Statement(lambda: select(contents.c.digest, contents.c.id).where(contents.c.digest.in_(listed("wanted"))))
 
 
 def put_contents(c: Connection, digests: Iterable[str]) -> dict[str, int]:

@@ -82,16 +82,20 @@ _BY_PREFIX = Statement(
     lambda: _select().where(datasets.c.name == bindparam("name"), _V.content >= bindparam("low"), _V.content < bindparam("high")).limit(2)
 )
 _VERSIONS = Statement(
-    lambda: _select()
-    .where(datasets.c.name == bindparam("name"), _V.number < bindparam("below"))
-    .order_by(_V.number.desc())
-    .limit(bindparam("most"))
+    lambda: (
+        _select()
+        .where(datasets.c.name == bindparam("name"), _V.number < bindparam("below"))
+        .order_by(_V.number.desc())
+        .limit(bindparam("most"))
+    )
 )
 _NAMED = Statement(
-    lambda: select(_V.content, datasets.c.name, _V.number)
-    .select_from(dataset_versions.join(datasets, datasets.c.id == _V.dataset))
-    .where(_V.content.in_(listed("wanted")))
-    .order_by(datasets.c.name, _V.number)
+    lambda: (
+        select(_V.content, datasets.c.name, _V.number)
+        .select_from(dataset_versions.join(datasets, datasets.c.id == _V.dataset))
+        .where(_V.content.in_(listed("wanted")))
+        .order_by(datasets.c.name, _V.number)
+    )
 )
 _NAMES = Statement(lambda: select(datasets.c.name).order_by(datasets.c.name))
 

@@ -27,18 +27,18 @@ _ADD_BLOCK = Statement(
 _ADD_INPUT = Statement(lambda: insert(block_inputs))
 _ADD_OUTPUT = Statement(lambda: insert(block_outputs))
 _ADD_WORD = Statement(lambda: upsert(words).values(text=bindparam("word")).on_conflict_do_nothing())
-_WORDS = Statement(
-    lambda: select(words.c.text, words.c.id).where(words.c.text.in_(listed("wanted")))
-)
+_WORDS = Statement(lambda: select(words.c.text, words.c.id).where(words.c.text.in_(listed("wanted"))))
 
 
 def _members(table: object) -> Statement:
     side = block_inputs if table is block_inputs else block_outputs
     name, column = words.alias(), words.alias()
     return Statement(
-        lambda: select(side.c.block, name.c.text, column.c.text)
-        .select_from(side.join(name, name.c.id == side.c.name).join(column, column.c.id == side.c.column))
-        .where(side.c.edge_set == bindparam("edge_set"))
+        lambda: (
+            select(side.c.block, name.c.text, column.c.text)
+            .select_from(side.join(name, name.c.id == side.c.name).join(column, column.c.id == side.c.column))
+            .where(side.c.edge_set == bindparam("edge_set"))
+        )
     )
 
 

@@ -33,10 +33,12 @@ class EventRow:
 
 _INSERT = Statement(lambda: insert(events).values({n: bindparam(n) for n in ("kind", "subject", "state", "at")}))
 _SINCE = Statement(
-    lambda: select(events.c.cursor, events.c.kind, events.c.subject, events.c.state, events.c.at)
-    .where(events.c.cursor > bindparam("after"))
-    .order_by(events.c.cursor)
-    .limit(bindparam("most"))
+    lambda: (
+        select(events.c.cursor, events.c.kind, events.c.subject, events.c.state, events.c.at)
+        .where(events.c.cursor > bindparam("after"))
+        .order_by(events.c.cursor)
+        .limit(bindparam("most"))
+    )
 )
 _NEWEST = Statement(lambda: select(func.coalesce(func.max(events.c.cursor), 0)))
 

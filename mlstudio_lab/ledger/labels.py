@@ -32,16 +32,24 @@ class LabelRow:
 
 
 _OF = Statement(
-    lambda: select(contents.c.digest, label_sets.c.body)
-    .select_from(
-        contents.join(content_labels, content_labels.c.content == contents.c.id).join(
-            label_sets, label_sets.c.id == content_labels.c.label_set
+    lambda: (
+        select(contents.c.digest, label_sets.c.body)
+        .select_from(
+            contents.join(content_labels, content_labels.c.content == contents.c.id).join(
+                label_sets, label_sets.c.id == content_labels.c.label_set
+            )
         )
+        .where(contents.c.digest.in_(listed("wanted")))
     )
-    .where(contents.c.digest.in_(listed("wanted")))
 )
-_ANY_ASSERTED = Statement(lambda: select(label_sets.c.id).where(label_sets.c.body.like('%"a":%')).limit(1))
-_ADD_SET = Statement(lambda: upsert(label_sets).values(digest=bindparam("digest"), body=bindparam("body")).on_conflict_do_nothing())
+_ANY_ASSERTED = Statement(lambda: select(label_sets.c.id).where(label_sets.c.asserted > 0).limit(1))
+_ADD_SET = Statement(
+    lambda: (
+        upsert(label_sets)
+        .values(digest=bindparam("digest"), asserted=bindparam("asserted"), body=bindparam("body"))
+        .on_conflict_do_nothing()
+    )
+)
 _SET = Statement(lambda: select(label_sets.c.id).where(label_sets.c.digest == bindparam("digest")))
 
 
@@ -102,7 +110,7 @@ def put_label_set(
         audit.append(c, actor, "label.assert", content_digest, {"columns": asserted}, at)
     body = json.dumps({column: after[column] for column in sorted(after)}, separators=(",", ":"), sort_keys=True)
     name = digest("labels", body)
-    c.run(_ADD_SET, digest=name, body=body)
+    c.run(_ADD_SET, digest=name, asserted=sum("a" in row for row in after.values()), body=body)
     found = c.one(_SET, digest=name)
     assert found is not None
     c.run(_POINT, content=put_contents(c, [content_digest])[content_digest], label_set=found[0])

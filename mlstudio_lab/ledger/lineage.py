@@ -119,9 +119,11 @@ def _put_run_edges() -> Any:
 _PUT_RUN = Statement(_put_run_edges)
 _OF_RUN = Statement(lambda: select(run_edges.c.edge_set, run_edges.c.ends).where(run_edges.c.run == bindparam("number")))
 _PUT_FLOW = Statement(
-    lambda: upsert(flows)
-    .values({name: bindparam(name) for name in ("source", "source_name", "edge_set", "target", "target_name", "run")})
-    .on_conflict_do_nothing()
+    lambda: (
+        upsert(flows)
+        .values({name: bindparam(name) for name in ("source", "source_name", "edge_set", "target", "target_name", "run")})
+        .on_conflict_do_nothing()
+    )
 )
 
 
@@ -256,9 +258,7 @@ _WORD = Statement(lambda: select(words.c.id).where(words.c.text == bindparam("wo
 
 
 def _list(table: Any, key: Any, value: Any) -> Statement:
-    return Statement(
-        lambda: select(key, value).where(key.in_(listed("wanted")))
-    )
+    return Statement(lambda: select(key, value).where(key.in_(listed("wanted"))))
 
 
 _CONTENT_TEXTS = _list(contents, contents.c.id, contents.c.digest)

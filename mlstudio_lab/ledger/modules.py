@@ -91,9 +91,7 @@ class ModuleRow:
 
 
 _MODULE = Statement(lambda: select(modules.c.id, modules.c.kind, modules.c.latest).where(modules.c.name == bindparam("name")))
-_ADD_MODULE = Statement(
-    lambda: insert(modules).values({n: bindparam(n) for n in ("name", "kind", "latest", "created_by", "created_at")})
-)
+_ADD_MODULE = Statement(lambda: insert(modules).values({n: bindparam(n) for n in ("name", "kind", "latest", "created_by", "created_at")}))
 _SET_LATEST = Statement(lambda: update(modules).where(modules.c.id == bindparam("module")).values(latest=bindparam("number")))
 _ADD_LOCK = Statement(lambda: upsert(locks).values(digest=bindparam("digest"), body=bindparam("body")).on_conflict_do_nothing())
 _LOCK = Statement(lambda: select(locks.c.id).where(locks.c.digest == bindparam("digest")))
@@ -123,17 +121,21 @@ def _full() -> Any:
 _BY_ID = Statement(lambda: _full().where(modules.c.name == bindparam("name"), versions.c.id == bindparam("id")))
 _BY_NUMBER = Statement(lambda: _full().where(modules.c.name == bindparam("name"), versions.c.number == bindparam("number")))
 _BY_PREFIX = Statement(
-    lambda: _full()
-    .where(modules.c.name == bindparam("name"), versions.c.id >= bindparam("low"), versions.c.id < bindparam("high"))
-    .order_by(versions.c.id)
-    .limit(2)
+    lambda: (
+        _full()
+        .where(modules.c.name == bindparam("name"), versions.c.id >= bindparam("low"), versions.c.id < bindparam("high"))
+        .order_by(versions.c.id)
+        .limit(2)
+    )
 )
 _LIST = Statement(
-    lambda: select(*_HEAD)
-    .select_from(versions.join(modules, modules.c.id == versions.c.module))
-    .where(modules.c.name == bindparam("name"), versions.c.number < bindparam("below"))
-    .order_by(versions.c.number.desc())
-    .limit(bindparam("most"))
+    lambda: (
+        select(*_HEAD)
+        .select_from(versions.join(modules, modules.c.id == versions.c.module))
+        .where(modules.c.name == bindparam("name"), versions.c.number < bindparam("below"))
+        .order_by(versions.c.number.desc())
+        .limit(bindparam("most"))
+    )
 )
 
 
@@ -254,11 +256,7 @@ _RUNS = Statement(
         runs.c.number.in_(listed("numbers"))
     )
 )
-_TAGS = Statement(
-    lambda: select(tags.c.module, tags.c.tag, tags.c.owner, tags.c.number).where(
-        tags.c.module.in_(listed("modules"))
-    )
-)
+_TAGS = Statement(lambda: select(tags.c.module, tags.c.tag, tags.c.owner, tags.c.number).where(tags.c.module.in_(listed("modules"))))
 _NAMES = Statement(lambda: select(modules.c.name).order_by(modules.c.name))
 
 

@@ -114,7 +114,7 @@ _INSERT = Statement(lambda: insert(runs))
 _BY_ID = Statement(lambda: select(*_WIDE).where(_C.id == bindparam("id")))
 _BY_NUMBER = Statement(lambda: select(*_WIDE).where(_C.number == bindparam("number")))
 _STATE = Statement(lambda: select(_C.state, _C.actor, _C.module, _C.number).where(_C.id == bindparam("id")))
-_COUNT = Statement(lambda: select(_C.state, func.count()).where(_C.state.in_(("queued", "running"))).group_by(_C.state))
+_COUNT = Statement(lambda: select(_C.state, func.count()).where((_C.state == "queued") | (_C.state == "running")).group_by(_C.state))
 
 
 class RunColumns(TypedDict, total=False):
@@ -204,10 +204,12 @@ def insert_run(
 
 def get_run(c: Connection, id_or_number: str | int) -> RunRow | None:
     """One run by its ULID or its number ("41", 41); None when there is none."""
-    if isinstance(id_or_number, int) or id_or_number.isdecimal():
-        row = c.one(_BY_NUMBER, number=min(int(id_or_number), (1 << 63) - 1)) if len(str(id_or_number)) < 20 else None
+    text = str(id_or_number)
+    # A ULID may be all digits, but is longer than any number.
+    if text.isdecimal() and len(text) < 19:
+        row = c.one(_BY_NUMBER, number=int(text))
     else:
-        row = c.one(_BY_ID, id=id_or_number)
+        row = c.one(_BY_ID, id=text)
     return None if row is None else _run(row)
 
 

@@ -186,7 +186,7 @@ dataset_versions = Table(
 
 words = Table("words", metadata, _key("id"), Column("text", Text, nullable=False, unique=True))
 contents = Table("contents", metadata, _key("id"), _digest())
-label_sets = Table("label_sets", metadata, _key("id"), _digest(), _text("body"))
+label_sets = Table("label_sets", metadata, _key("id"), _digest(), _number("asserted"), _text("body"))
 content_labels = Table("content_labels", metadata, _key("content"), _number("label_set"))
 
 edge_sets = Table("edge_sets", metadata, _key("id"), _digest(), _number("edges"))

@@ -51,20 +51,26 @@ Expect = str | None | _Any
 
 _COLUMNS = (modules.c.name, tags.c.tag, tags.c.owner, tags.c.number, tags.c.version_id, tags.c.moved_by, tags.c.moved_at)
 _VERSION = Statement(
-    lambda: select(versions.c.module, versions.c.number)
-    .select_from(versions.join(modules, modules.c.id == versions.c.module))
-    .where(modules.c.name == bindparam("name"), versions.c.id == bindparam("id"))
+    lambda: (
+        select(versions.c.module, versions.c.number)
+        .select_from(versions.join(modules, modules.c.id == versions.c.module))
+        .where(modules.c.name == bindparam("name"), versions.c.id == bindparam("id"))
+    )
 )
 _GET = Statement(
-    lambda: select(*_COLUMNS)
-    .select_from(tags.join(modules, modules.c.id == tags.c.module))
-    .where(modules.c.name == bindparam("name"), tags.c.tag == bindparam("tag"), tags.c.owner == bindparam("owner"))
+    lambda: (
+        select(*_COLUMNS)
+        .select_from(tags.join(modules, modules.c.id == tags.c.module))
+        .where(modules.c.name == bindparam("name"), tags.c.tag == bindparam("tag"), tags.c.owner == bindparam("owner"))
+    )
 )
 _OF_MODULE = Statement(
-    lambda: select(*_COLUMNS)
-    .select_from(tags.join(modules, modules.c.id == tags.c.module))
-    .where(modules.c.name == bindparam("name"))
-    .order_by(tags.c.tag, tags.c.owner)
+    lambda: (
+        select(*_COLUMNS)
+        .select_from(tags.join(modules, modules.c.id == tags.c.module))
+        .where(modules.c.name == bindparam("name"))
+        .order_by(tags.c.tag, tags.c.owner)
+    )
 )
 
 
@@ -87,9 +93,7 @@ _REMOVE = Statement(
 )
 
 
-def move_tag(
-    c: Connection, name: str, tag: str, owner: str, version_id: str, expect: Expect, actor: str, at: datetime
-) -> TagRow:
+def move_tag(c: Connection, name: str, tag: str, owner: str, version_id: str, expect: Expect, actor: str, at: datetime) -> TagRow:
     """Points a tag at a version, if it points where the caller thinks it does.
 
     Args:

@@ -206,6 +206,7 @@ STATEMENTS = (
     CREATE TABLE label_sets (
         id INTEGER NOT NULL,
         digest TEXT NOT NULL,
+        asserted INTEGER NOT NULL,
         body TEXT NOT NULL,
         PRIMARY KEY (id),
         UNIQUE (digest)
