@@ -29,3 +29,8 @@ def inline(codec: str, data: bytes) -> object:
 def looking_at(owner: object, offset: int, dtype: str, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool) -> object:
     """An array that looks at another's memory."""
     _outside("an array looking at another's memory")
+
+
+def own_attributes(cls: type) -> object:
+    """An empty dictionary of that class whose attributes are its items."""
+    _outside("a dictionary that is its own attributes")

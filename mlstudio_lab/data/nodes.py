@@ -33,6 +33,7 @@ class NodeTable:
         self.index = {id(node): at for at, node in enumerate(self.nodes)}
         self.leaves = dict(leaves or {})
         self._namer = ByIdentity()
+        self._unknown = 0
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> NodeTable:
@@ -56,8 +57,10 @@ class NodeTable:
         """Each node's own present state; frames and arrays by content, other nodes in it by number."""
         walk = Walk(ByName(), content=False)
         walk.nodes, walk.index = self.nodes, self.index
-        walk.freeze(self._namer)
-        return [_short(walk.body(at)) for at in range(len(self.nodes))]
+        walk.freeze(self._namer, self._unknown)
+        found = [_short(walk.body(at)) for at in range(len(self.nodes))]
+        self._unknown = walk.unknown  # nothing unknown is ever taken for something met before
+        return found
 
     def changed(self, snapshot: Sequence[bytes]) -> list[int]:
         """The numbers of nodes whose own state is no longer that of the snapshot; a changed part does not change its owner.

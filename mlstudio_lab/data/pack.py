@@ -143,7 +143,7 @@ class _Packing:
             raise
         except RecursionError as error:
             raise CannotCross("nested too deeply to be carried", subject="nesting", hint="flatten it, or use --where kernel") from error
-        except Exception as error:  # noqa: BLE001 - a person's own __reduce__ and __getstate__ may raise anything
+        except Exception as error:
             raise cannot(pickler.last) from error
         return out.getvalue()
 
@@ -221,7 +221,8 @@ class _Pickler(pickle.Pickler):
             if name is not None:
                 return marks.code, (name,)
             if importable(obj) is None:
-                raise CannotCross(f"{qualified(obj)} is defined where nothing can name it", subject=qualified(obj), hint="define it at the top of a cell")
+                named = qualified(obj)
+                raise CannotCross(f"{named} is defined where nothing can name it", subject=named, hint="define it at the top of a cell")
             return NotImplemented
         kind = type(obj)
         if kind is types.ModuleType:
@@ -230,6 +231,8 @@ class _Pickler(pickle.Pickler):
             return memoryview, (obj.obj if obj.contiguous and obj.format == "B" and obj.nbytes == len(obj.obj) else bytes(obj),)
         if is_live(kind):
             raise cannot(obj)
+        if isinstance(obj, dict) and getattr(obj, "__dict__", None) is obj:
+            return marks.own_attributes, (kind,), None, None, iter(dict.items(obj))
         leaf = self._packing.leaf(obj)
         if leaf is not None:
             return leaf

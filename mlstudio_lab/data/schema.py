@@ -25,7 +25,8 @@ def described(value: Any) -> Value:
         return _arrow(value)
     if root == "numpy" and hasattr(value, "dtype") and hasattr(value, "shape"):
         size = " x ".join(f"{n:,}" for n in value.shape)
-        return Value("", qualified(kind), rows=value.shape[0] if value.shape else None, summary=f"{kind.__name__} {value.dtype.name} {size}".rstrip())
+        rows = value.shape[0] if value.shape else None
+        return Value("", qualified(kind), rows=rows, summary=f"{kind.__name__} {value.dtype.name} {size}".rstrip())
     if kind in (list, tuple, dict, set, frozenset, bytes, bytearray):
         return Value("", qualified(kind), summary=f"{kind.__name__} of {len(value):,}")
     return Value("", qualified(kind), summary="None" if value is None else getattr(kind, "__name__", "value"))

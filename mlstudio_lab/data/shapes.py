@@ -31,7 +31,7 @@ class Shape:
         unordered: Whether the children must be put in an order by their content.
         content: Gives the digest of its own big content (a frame's, an array's); called only when content is wanted.
         memory: The owner of the memory an array looks at and the first and last address it sees, for arrays.
-        fleeting: Positions of children made afresh each time it is taken apart, which therefore have no identity.
+        fresh: What is made anew each time it is taken apart and therefore has no identity: by `id`, kept alive.
     """
 
     tag: bytes
@@ -39,7 +39,7 @@ class Shape:
     children: Sequence[Any] = ()
     unordered: bool = False
     content: Callable[[], str] | None = None
-    fleeting: frozenset[int] = frozenset()
+    fresh: dict[int, Any] | None = None
     memory: tuple[Any, int, int] | None = None
 
 
@@ -158,6 +158,10 @@ def _memoryview(value: memoryview) -> Shape:
     return Shape(b"memoryview", text(value.format) + scalar_bytes([*(value.shape or ()), value.readonly]) + value.tobytes())
 
 
+def _path(value: Any) -> Shape:
+    return Shape(b"path", text(type(value).__name__, str(value)))
+
+
 def _enum(value: enum.Enum) -> Shape:
     return Shape(b"enum", text(value.name or ""), [type(value), value._value_] if value.name is None else [type(value)])
 
@@ -181,8 +185,6 @@ _IMMUTABLE: Final = {
     "decimal": ("Decimal",),
     "fractions": ("Fraction",),
     "uuid": ("UUID",),
-    "pathlib": ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath"),
-    "pathlib._local": ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath"),
     "re": ("Pattern",),
     "builtins": ("range", "slice", "method", "builtin_function_or_method", "method-wrapper", "getset_descriptor"),
     "types": ("GenericAlias",),
@@ -190,6 +192,7 @@ _IMMUTABLE: Final = {
     "ipaddress": ("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network"),
 }
 _CODE: Final = (type, types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
+_MOST_FRESH: Final = 1_000_000
 _VENDORS: Final = {"numpy": "numpy", "pandas": "pandas", "polars": "polars", "pyarrow": "arrow", "scipy": "scipy", "torch": "torch"}
 
 # Objects wired to this very process; they pickle, but what comes out is wired to nothing.
@@ -200,7 +203,9 @@ _readers: dict[type, Reader] = dict(_BUILTIN)
 
 def is_code(obj: object) -> bool:
     """Whether a value is a function or class, which travels by name and is digested by its code."""
-    return isinstance(obj, _CODE) and not (isinstance(obj, types.BuiltinFunctionType) and _is_bound(obj))
+    if isinstance(obj, _CODE):
+        return not (isinstance(obj, types.BuiltinFunctionType) and _is_bound(obj))
+    return type(obj).__name__ == "cython_function_or_method"
 
 
 def _is_bound(obj: Any) -> bool:
@@ -244,6 +249,8 @@ def _reader_of(kind: type) -> Reader:
         reader: Reader | None = vendor.reader_of(kind)
         if reader is not None:
             return reader
+    if kind.__name__ in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath") and kind.__module__.partition(".")[0] == "pathlib":
+        return _path, False
     if kind.__name__ in _IMMUTABLE.get(kind.__module__, ()):
         return immutable, False
     if issubclass(kind, tuple) and "__dict__" not in dir(kind):
@@ -277,7 +284,7 @@ def reduction(value: Any) -> tuple[Any, ...] | str:
     registered = copyreg.dispatch_table.get(type(value))
     try:
         parts = value.__reduce_ex__(4) if registered is None else registered(value)
-    except Exception as error:  # noqa: BLE001 - a person's own __reduce__ and __getstate__ may raise anything
+    except Exception as error:
         raise cannot(value) from error
     if isinstance(parts, str):
         return parts
@@ -289,7 +296,8 @@ def reduction(value: Any) -> tuple[Any, ...] | str:
 def cannot(value: object) -> CannotCross:
     """The refusal of a value that cannot be taken apart."""
     kind = qualified(type(value))
-    return CannotCross(f"a {kind} cannot be carried to another process", subject=kind, hint="make it inside the module, or use --where kernel")
+    hint = "make it inside the module, or use --where kernel"
+    return CannotCross(f"a {kind} cannot be carried to another process", subject=kind, hint=hint)
 
 
 def parts_of(value: Any) -> tuple[bytes, list[Any]]:
@@ -341,8 +349,32 @@ def reduced(value: Any) -> Shape:
     again, others = parts_of(value)
     if head != again or len(parts) != len(others):
         raise cannot(value)
-    fleeting = frozenset(i for i, (a, b) in enumerate(zip(parts, others)) if a is not b and type(a) not in SCALARS)
-    return Shape(b"object", head, parts, fleeting=fleeting)
+    return Shape(b"object", head, parts, fresh=_fresh(value, parts, others))
+
+
+def _fresh(owner: Any, parts: Sequence[Any], others: Sequence[Any]) -> dict[int, Any] | None:
+    """What two readings of one object do not have in common, however deep it stands.
+
+    Raises:
+        CannotCross: The readings differ in shape, or never come to an end.
+    """
+    found: dict[int, Any] = {}
+    stack = [(parts, others)]
+    while stack:
+        one, two = stack.pop()
+        for a, b in zip(one, two):
+            if a is b or type(a) in SCALARS or id(a) in found:
+                continue
+            found[id(a)] = a
+            if type(a) is not type(b) or len(found) > _MOST_FRESH:
+                raise cannot(owner)
+            if not is_code(a):
+                first, second = shape_of(a), shape_of(b)
+                if len(first.children) != len(second.children):
+                    raise cannot(owner)
+                stack.append((first.children, second.children))
+                found[id(first)] = first  # its children may live nowhere else
+    return found or None
 
 
 def immutable(value: Any) -> Shape:

@@ -76,7 +76,7 @@ class _Unpickler(pickle.Unpickler):
         self._known = known
         self._decoded: dict[int, Any] = {}
         self.leaf_of: dict[int, int] = {}
-        self._marks = {"code": code.find, "leaf": self._leaf, "inline": _inline, "looking_at": _looking_at}
+        self._marks = {"code": code.find, "leaf": self._leaf, "inline": _inline, "looking_at": _looking_at, "own_attributes": _own_attributes}
 
     def find_class(self, module: str, name: str) -> Any:
         """The meaning of a mark, or the global of that name."""
@@ -91,7 +91,8 @@ class _Unpickler(pickle.Unpickler):
             CannotCross: This side has no such nodes.
         """
         if self._known is None:
-            raise CannotCross("the payload refers to live objects that are not here", subject=f"node {number}", hint="ask for the run's result again")
+            subject = f"node {number}"
+            raise CannotCross("the payload refers to live objects that are not here", subject=subject, hint="fetch the result again")
         return self._known.nodes[number]
 
     def _leaf(self, at: int) -> Any:
@@ -118,6 +119,12 @@ def _memory(blobs: Blobs, leaf: Leaf) -> memoryview:
 
 def _inline(codec: str, data: bytes) -> Any:
     return decode(codec, memoryview(data))
+
+
+def _own_attributes(cls: type) -> Any:
+    made = cls.__new__(cls)
+    made.__dict__ = made
+    return made
 
 
 def _looking_at(owner: Any, offset: int, dtype: str, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool) -> Any:

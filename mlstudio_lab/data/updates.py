@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import array
 import copyreg
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +61,9 @@ def state_of(obj: Any) -> tuple[str, Any]:
     if isinstance(obj, (list, deque, array.array)):
         return "sequence", (list(obj), _attributes(obj))
     if isinstance(obj, dict):
-        return "mapping", (list(dict.items(obj)), _attributes(obj))
+        # An OrderedDict keeps its order beside the dictionary it is; a person's own `items` may do anything.
+        base = OrderedDict if isinstance(obj, OrderedDict) else dict
+        return "mapping", (list(base.items(obj)), _attributes(obj))
     if isinstance(obj, set):
         return "set", (list(obj), _attributes(obj))
     if isinstance(obj, bytearray):
@@ -122,13 +124,13 @@ def _check(obj: Any, update: Update) -> None:
         if obj.shape != new.shape or obj.dtype != new.dtype or not obj.flags.writeable:
             raise CannotCross(f"a {kind} of another shape or dtype cannot be updated in place", subject=kind, hint="return the new array")
     if update.kind == "object":
-        parts = reduction(obj)
-        func, args = update.state[:2]
-        if isinstance(parts, str) or not (_is_new(func, args) and _is_new(*parts[:2])) and _written(parts[:2]) != _written((func, args)):
-            raise CannotCross(f"a {kind} was changed in a part that cannot be changed in place", subject=kind, hint="return it, or use --where kernel")
+        before, after = reduction(obj)[:2], update.state[:2]
+        if not (_is_new(*before) and _is_new(*after)) and _written(before) != _written(after):
+            hint = "return it, or use --where kernel"
+            raise CannotCross(f"a {kind} was changed in a part that cannot be changed in place", subject=kind, hint=hint)
 
 
-def _is_new(func: Any, args: tuple[Any, ...]) -> bool:
+def _is_new(func: Any, args: Any) -> bool:
     return func is getattr(copyreg, "__newobj__") and len(args) == 1  # noqa: B009 - a name mangled inside a class
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Final, Protocol
 
 from blake3 import blake3
@@ -48,7 +49,9 @@ class ByContent:
         name = importable(obj)
         if name is None:
             raise CannotCross(
-                f"{qualified(obj)} is neither the person's captured code nor importable", subject=qualified(obj), hint="define it at the top of a cell"
+                f"{qualified(obj)} is neither the person's captured code nor importable",
+                subject=qualified(obj),
+                hint="define it at the top of a cell",
             )
         return b"Q" + text(name)
 
@@ -107,10 +110,13 @@ class Walk:
         self._kept: list[Any] = []
         self._memory: dict[int, list[tuple[int, int, int]]] = {}
         self._starts: list[tuple[int, str]] = [(0, "")]
+        self._fresh: dict[int, Any] = {}
         self._frozen = False
+        self.unknown = 0
 
-    def freeze(self, namer: Namer) -> None:
-        """From now on nodes are numbered over all names, and unknown ones written as new instead of being taken in."""
+    def freeze(self, namer: Namer, unknown: int) -> None:
+        """From now on nodes are numbered over all names, and unknown ones written as new, counted from `unknown`."""
+        self.unknown = unknown
         self._frozen = True
         self._namer = namer
         self._content = True
@@ -168,29 +174,28 @@ class Walk:
         """Whether an array not yet walked looks at memory that an earlier one looks at."""
         return any(entry[1] < memory[2] and memory[1] < entry[2] for entry in self._memory.get(id(memory[0]), ()))
 
-    def reference(self, value: Any, fleeting: bool = False) -> bytes:
+    def reference(self, value: Any) -> bytes:
         """How a value is written where it stands: itself when immutable, else a reference to its node.
 
         Raises:
             CannotCross: It can neither be taken apart nor digested.
         """
-        done = self._quick(value, fleeting)
+        done = self._quick(value)
         if done is not None:
             return done
         # Immutable things nest without limit and without cycles: an explicit stack instead of recursion.
-        stack = [self._open(value, fleeting)]
+        stack = [self._open(value)]
         while True:
             top = stack[-1]
             shape, out, position = top[1], top[2], top[3]
             children = shape.children
             while position < len(children):
                 child = children[position]
-                fresh = position in shape.fleeting
                 position += 1
-                done = self._quick(child, fresh)
+                done = self._quick(child)
                 if done is None:
                     top[3] = position
-                    stack.append(self._open(child, fresh))
+                    stack.append(self._open(child))
                     break
                 out.append(done)
             else:
@@ -200,10 +205,9 @@ class Walk:
                     return done
                 stack[-1][2].append(done)
 
-    def _open(self, value: Any, fleeting: bool) -> list[Any]:
+    def _open(self, value: Any) -> list[Any]:
         shape = self._shape(value)
-        if fleeting:
-            self._kept.append(value)
+        self._kept.append(shape)
         if shape.unordered and shape.children:
             shape.children = self._ordered(value, list(shape.children))
         return [value, shape, [], 0]
@@ -214,7 +218,7 @@ class Walk:
         self._kept.append(value)
         return done
 
-    def _quick(self, value: Any, fleeting: bool) -> bytes | None:
+    def _quick(self, value: Any) -> bytes | None:
         """How a value is written when nothing has to be descended into, else None."""
         if type(value) in SCALARS:
             return self._short(b"s", scalar_bytes(value))
@@ -227,19 +231,23 @@ class Walk:
             return found
         if is_code(value):
             return self._short(b"c", self._namer.code(value))
-        if fleeting or not has_identity(type(value)):
+        if not has_identity(type(value)) or key in self._fresh:
             return None
         if self._frozen:
-            return b"+"
+            self.unknown += 1
+            return b"+" + struct.pack(">Q", self.unknown)
         at = self.index[key] = len(self.nodes)
         self.nodes.append(value)
         return self._ref(at)
 
     def _shape(self, value: Any) -> Shape:
         try:
-            return shape_of(value)
+            shape = shape_of(value)
         except CannotCross as error:
             return self._namer.refused(value, error)
+        if shape.fresh is not None:
+            self._fresh.update(shape.fresh)
+        return shape
 
     def _written(self, shape: Shape) -> bytes:
         children = shape.children
@@ -247,8 +255,7 @@ class Walk:
             children = self._ordered(None, list(children))
         if not children:
             return self._joined(shape, [])
-        fleeting = shape.fleeting
-        return self._joined(shape, [self.reference(child, i in fleeting) for i, child in enumerate(children)])
+        return self._joined(shape, [self.reference(child) for child in children])
 
     def _joined(self, shape: Shape, out: list[bytes]) -> bytes:
         content = shape.content().encode() if shape.content is not None and self._content else b""
@@ -282,7 +289,7 @@ class Walk:
             root, bodies = alone.root("", element)
             keyed.append((digest("element", root, *bodies), bool(alone.nodes), element))
         keyed.sort(key=lambda entry: entry[0])
-        for (key, has_nodes, _), (next_key, _, _) in zip(keyed, keyed[1:]):
+        for (key, has_nodes, _), (next_key, _, _) in pairwise(keyed):
             if has_nodes and key == next_key:
                 raise cannot(owner if owner is not None else set())
         return [element for _, _, element in keyed]

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mlstudio_lab.core.digest import Digester
-from mlstudio_lab.data.codecs.buffers import add_array
+from mlstudio_lab.data.codecs.buffers import add_array, in_one_piece
 from mlstudio_lab.data.codecs.encoded import Encoded, framed, unframed
 from mlstudio_lab.data.shapes import Reader, Shape, immutable, scalar_bytes, text
 
@@ -23,8 +23,12 @@ def reader_of(kind: type) -> Reader | None:
     if issubclass(kind, (pa.DataType, pa.Field, pa.Schema)):
         return immutable, False
     if issubclass(kind, pa.Scalar):
-        return lambda value: Shape(b"arrow.scalar", text(str(value.type)), content=lambda: _content(b"", [pa.array([value.as_py()], value.type)])), False
+        return _scalar, False
     return None
+
+
+def _scalar(value: Any) -> Shape:
+    return Shape(b"arrow.scalar", text(str(value.type)), content=lambda: _content(b"", [pa.array([value.as_py()], value.type)]))
 
 
 def is_leaf(value: Any) -> bool:
@@ -86,4 +90,4 @@ def decode(data: memoryview) -> Any:
     column = table.column(0)
     if name == b"chunked":
         return column
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    return in_one_piece(column)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlstudio_lab.core.digest import Digester
+
+_BLOCK: Final = 1 << 20
 
 
 def add_array(digester: Digester, array: Any, *, by_value: bool = False) -> None:
@@ -20,8 +22,7 @@ def add_array(digester: Digester, array: Any, *, by_value: bool = False) -> None
         array: A pyarrow Array or ChunkedArray.
         by_value: Write dictionary arrays by their values, for vendors whose dictionary codes mean nothing.
     """
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks == 1 else pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    array = in_one_piece(array)
     kind = array.type
     if isinstance(array, pa.ExtensionArray):
         add_array(digester, array.storage, by_value=by_value)
@@ -32,17 +33,30 @@ def add_array(digester: Digester, array: Any, *, by_value: bool = False) -> None
     valid = _validity(array)
     digester.add([len(array), array.null_count])
     if valid is not None and not pa.types.is_null(kind):
-        digester.add_buffer(memoryview(np.packbits(valid)))
-    if pa.types.is_null(kind) or len(array) == 0 and not pa.types.is_nested(kind):
+        digester.add_buffer(np.packbits(valid).data)
+    if pa.types.is_null(kind) or (len(array) == 0 and not pa.types.is_nested(kind)):
         return
     _adder(kind)(digester, array, valid, by_value)
+
+
+def in_one_piece(array: Any) -> Any:
+    """A chunked array as one array; any other as it is."""
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    if array.num_chunks == 0:
+        return pa.array([], array.type)
+    return array.chunk(0) if array.num_chunks == 1 else pa.concat_arrays(array.chunks)
 
 
 def _validity(array: Any) -> np.ndarray[Any, Any] | None:
     if array.null_count == 0:
         return None
-    valid: np.ndarray[Any, Any] = array.is_valid().to_numpy(zero_copy_only=False)
-    return valid
+    bits = array.buffers()[0]
+    if bits is None:
+        valid: np.ndarray[Any, Any] = array.is_valid().to_numpy(zero_copy_only=False)
+        return valid
+    whole = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little", count=array.offset + len(array))
+    return whole[array.offset :].view(np.bool_)
 
 
 def _adder(kind: Any) -> Callable[..., None]:
@@ -67,17 +81,24 @@ def _adder(kind: Any) -> Callable[..., None]:
 def _add_fixed(digester: Digester, array: Any, valid: Any, by_value: bool) -> None:
     width = array.type.bit_width // 8
     raw = np.frombuffer(array.buffers()[1], np.uint8)[array.offset * width : (array.offset + len(array)) * width]
-    if valid is not None:
-        if width in (1, 2, 4, 8):
-            raw = np.where(valid, raw.view(f"u{width}"), np.zeros((), f"u{width}")).view(np.uint8)
-        else:
-            raw = np.where(valid[:, None], raw.reshape(len(array), width), np.uint8(0)).reshape(-1)
-    digester.add_buffer(memoryview(raw))
+    if valid is None:
+        digester.add_buffer(raw.data)
+        return
+    if width not in (1, 2, 4, 8):
+        digester.add_buffer(np.where(valid[:, None], raw.reshape(len(array), width), np.uint8(0)).reshape(-1).data)
+        return
+    # What lies under a null is left over from computing. Block by block, so that fresh memory is touched only once.
+    values = raw.view(f"u{width}")
+    scratch = np.empty(min(len(values), _BLOCK), values.dtype)
+    for at in range(0, len(values), _BLOCK):
+        block = values[at : at + _BLOCK]
+        out = np.multiply(block, valid[at : at + _BLOCK], out=scratch[: len(block)])
+        digester.add_buffer(out.view(np.uint8).data)
 
 
 def _add_bits(digester: Digester, array: Any, valid: Any, by_value: bool) -> None:
     values = pc.fill_null(array, False) if valid is not None else array
-    digester.add_buffer(memoryview(np.packbits(values.to_numpy(zero_copy_only=False))))
+    digester.add_buffer(np.packbits(values.to_numpy(zero_copy_only=False)).data)
 
 
 def _add_views(digester: Digester, array: Any, valid: Any, by_value: bool) -> None:
@@ -92,7 +113,7 @@ def _add_text(digester: Digester, array: Any, valid: Any, by_value: bool) -> Non
     large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
     _, ends, data = array.buffers()
     offsets = np.frombuffer(ends, np.int64 if large else np.int32)[array.offset : array.offset + len(array) + 1]
-    digester.add_buffer(memoryview(_lengths(offsets)).cast("B"))
+    digester.add_buffer(_lengths(offsets).view(np.uint8).data)
     digester.add_buffer(memoryview(data)[offsets[0] : offsets[-1]] if data is not None else b"")
 
 

@@ -21,7 +21,9 @@ def reader_of(kind: type) -> Reader | None:
         return _array, True
     if issubclass(kind, np.generic):
         return _scalar, False
-    if issubclass(kind, np.dtype):
+    if kind is np.ma.MaskedArray:
+        return _masked, True
+    if issubclass(kind, np.dtype) or kind in (np.ufunc, type(np.mean)):
         return immutable, False
     return None
 
@@ -73,6 +75,12 @@ def _array(value: np.ndarray[Any, Any]) -> Shape:
     return Shape(b"numpy.ndarray", head + b"\0", items)
 
 
+def _masked(value: Any) -> Shape:
+    parts = [np.asarray(value.data), np.ma.getmaskarray(value), np.asarray(value.fill_value)]
+    head = scalar_bytes(bool(value.hardmask))
+    return Shape(b"numpy.masked", head, parts, fresh={id(part): part for part in parts})
+
+
 def memory_of(value: np.ndarray[Any, Any]) -> tuple[Any, int, int] | None:
     """The array that owns the memory `value` looks at, with the addresses it sees; None where nothing can be shared."""
     owner = value
@@ -97,7 +105,7 @@ def add_memory(digester: Digester, value: np.ndarray[Any, Any]) -> None:
     if value.dtype.itemsize == 0 or value.size == 0:
         digester.add(b"")
         return
-    digester.add_buffer(memoryview(in_memory_order(value).reshape(-1).view(np.uint8)))
+    digester.add_buffer(in_memory_order(value).reshape(-1).view(np.uint8).data)
 
 
 def encode(value: np.ndarray[Any, Any]) -> Encoded:
@@ -105,7 +113,7 @@ def encode(value: np.ndarray[Any, Any]) -> Encoded:
     order = axis_order(value)
     head = {"dtype": dtype_text(value.dtype), "shape": list(value.shape), "order": list(order), "writeable": bool(value.flags.writeable)}
     dense = in_memory_order(value).reshape(-1)
-    raw = memoryview(dense.view(np.uint8)) if dense.size and dense.dtype.itemsize else memoryview(b"")
+    raw = dense.view(np.uint8).data if dense.size and dense.dtype.itemsize else memoryview(b"")
     return Encoded(CODEC, framed(json.dumps(head).encode(), [raw]))
 
 
@@ -142,4 +150,5 @@ def dtype_of(written: str) -> np.dtype[Any]:
     }
     if any(len(f) > 3 for f in fields):
         spec["titles"] = [f[3] if len(f) > 3 else None for f in fields]
-    return np.dtype(spec, align=aligned)
+    dtype: np.dtype[Any] = np.dtype(spec, align=aligned)  # type: ignore[call-overload]
+    return dtype

@@ -156,7 +156,7 @@ def _read_array(reading: _Reading, array: Any) -> None:
         reading.memory(np.asarray(array.codes))
     elif isinstance(dtype, pd.StringDtype):
         missing = "NaN" if dtype.na_value is not pd.NA else "NA"
-        reading.say(text(dtype.storage, missing))
+        reading.say(text(str(dtype.storage), missing))
         if hasattr(array, "__arrow_array__") and dtype.storage == "pyarrow":
             reading.steps.append(partial(_add_arrow, array=array))
         else:
@@ -167,7 +167,7 @@ def _read_array(reading: _Reading, array: Any) -> None:
     elif hasattr(array, "asi8"):
         reading.memory(array.asi8)
     elif isinstance(array, pd.arrays.IntervalArray):
-        reading.say(text(array.closed))
+        reading.say(text(str(array.closed)))
         _read_index(reading, pd.Index(array.left))
         _read_index(reading, pd.Index(array.right))
     elif hasattr(array, "_mask") and hasattr(array, "_data") and isinstance(array._data, np.ndarray):

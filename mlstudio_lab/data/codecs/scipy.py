@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from mlstudio_lab.data.shapes import Reader, Shape, qualified, scalar_bytes, text
 
-_PARTS = {"csr": ("data", "indices", "indptr"), "csc": ("data", "indices", "indptr"), "bsr": ("data", "indices", "indptr"), "dia": ("data", "offsets")}
+_PARTS: Final = {**dict.fromkeys(("csr", "csc", "bsr"), ("data", "indices", "indptr")), "dia": ("data", "offsets")}
 
 
 def reader_of(kind: type) -> Reader | None:
