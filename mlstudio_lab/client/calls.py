@@ -54,6 +54,11 @@ class ModuleHandle:
         __mlstudio_function__: The plain function of a live handle; absent on a stored one.
     """
 
+    __mlstudio_function__: Callable[..., Any]
+    __wrapped__: Callable[..., Any]
+    __name__: str
+    __qualname__: str
+
     def __init__(self, session: Callable[[], Session], name: str, options: Options | None = None) -> None:
         self._session = session
         self.name = name
@@ -149,7 +154,7 @@ class ModuleHandle:
         run = self._submission(args, kwargs).finish()
         try:
             return run.result()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 — whatever the person's function raised passes through here
             # The person's own lines say where it happened; ours in between say nothing.
             raise error.with_traceback(_after_ours(error)) from error.__cause__
 
@@ -159,7 +164,8 @@ class ModuleHandle:
         Raises:
             BadInput: An argument is missing, surplus or misspelt.
         """
-        return self._submission(args, kwargs).start()
+        run: Run = self._submission(args, kwargs).start()
+        return run
 
     def with_options(self, **changes: Any) -> ModuleHandle:
         """The same module with other options: where, cpus, gpus, memory_bytes, timeout_s, seed, reuse.
@@ -301,7 +307,11 @@ def _put(job: Any, name: str, value: Any, *, by_name: bool) -> None:
 
 def _no_dataset(name: str, values: tuple[Any, ...]) -> None:
     if any(isinstance(value, Dataset) for value in values):
-        raise BadInput(f"a dataset cannot be handed to `{name}` by position only", subject=name, hint="hand in dataset.collect(), or name the parameter")
+        raise BadInput(
+            f"a dataset cannot be handed to `{name}` by position only",
+            subject=name,
+            hint="hand in dataset.collect(), or name the parameter",
+        )
 
 
 def _literal_defaults(interface: Interface, bound: Mapping[str, Any]) -> dict[str, Any]:
@@ -319,7 +329,9 @@ def _literal_defaults(interface: Interface, bound: Mapping[str, Any]) -> dict[st
 def _check_names(name: str, known: list[str], given: Mapping[str, Any]) -> None:
     for key in given:
         if key not in known:
-            raise BadInput(f"{name} has no input `{key}`", subject=key, hint=near_matches(key, known) or f"it takes {', '.join(known) or 'nothing'}")
+            raise BadInput(
+                f"{name} has no input `{key}`", subject=key, hint=near_matches(key, known) or f"it takes {', '.join(known) or 'nothing'}"
+            )
 
 
 def _shown(interface: Mapping[str, Any]) -> str:

@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING, Any, Final
 from mlstudio_lab.client import markup
 from mlstudio_lab.client.lineage import Lineage, label_texts
 from mlstudio_lab.client.session import Session
-from mlstudio_lab.core.errors import BadInput, NotFound, near_matches
+from mlstudio_lab.core.errors import BadInput, CannotCross, NotFound, near_matches
 from mlstudio_lab.core.names import Name, Ref
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-_READERS: Final = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet", ".arrow": "ipc", ".feather": "ipc", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+_READERS: Final = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "ipc",
+    ".feather": "ipc",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+}
 
 
 class Dataset:
@@ -70,7 +79,7 @@ class Dataset:
             NotFound: The stored bytes are gone.
             Corrupt: The stored bytes are not what was written.
         """
-        value = self._value()
+        value = self.stored()
         import polars as pl
 
         if isinstance(value, pl.LazyFrame):
@@ -83,9 +92,10 @@ class Dataset:
 
     def to_pandas(self) -> pd.DataFrame:
         """The whole dataset as a pandas frame."""
-        value = self._value()
+        value = self.stored()
         if type(value).__module__.partition(".")[0] == "pandas":
-            return value
+            frame: pd.DataFrame = value
+            return frame
         return self.collect().to_pandas()
 
     def lineage(self, column: str = "", *, direction: str = "up", depth: int = 1) -> Lineage:
@@ -113,7 +123,14 @@ class Dataset:
         """What is known about it, without its values."""
         return {k: v for k, v in self._view.items() if k != "payload"}
 
-    def _value(self) -> Any:
+    def stored(self) -> Any:
+        """The values as the kind of table that was added.
+
+        Raises:
+            BadInput: A reference, whose values are elsewhere.
+            NotFound: The stored bytes are gone.
+            Corrupt: The stored bytes are not what was written.
+        """
         from mlstudio_lab.data.code_refs import NoCode
         from mlstudio_lab.data.graph import unpack
         from mlstudio_lab.wire.task import Payload
@@ -123,8 +140,17 @@ class Dataset:
             self._view = dict(self._session.transport.get(f"/datasets/{self.name}", version=self.version))
             payload = self._view.get("payload")
         if payload is None:
-            raise BadInput(f"{self.name} is a reference; its values are not stored here", subject=self.name, hint="hand it to a module, which reads it")
+            raise BadInput(
+                f"{self.name} is a reference; its values are not stored here", subject=self.name, hint="hand it to a module, which reads it"
+            )
         return unpack(Payload.from_json(payload), self._session.blobs, NoCode()).values["value"]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise CannotCross(
+            f"the dataset {self.name} is inside another value",
+            subject=self.name,
+            hint="hand it in as an argument or name of its own, or use .collect()",
+        )
 
     def __repr__(self) -> str:
         rows = f", {self.rows:,} rows" if self.rows is not None else ""
@@ -137,7 +163,10 @@ class Dataset:
         said = sorted({word for words in labels.values() for word in words if word != "public"})
         body = markup.table(
             ("column", "type", "label"),
-            ([markup.code(c), markup.code(t), " ".join(markup.chip(w, "plain" if w == "public" else "warn") for w in labels[c])] for c, t in self.schema.items()),
+            (
+                [markup.code(c), markup.code(t), " ".join(markup.chip(w, "plain" if w == "public" else "warn") for w in labels[c])]
+                for c, t in self.schema.items()
+            ),
         )
         summary = f"columns{': ' + markup.text(', '.join(said)) + ' among them' if said else ''}"
         return {"text/html": markup.box([title, markup.fold(summary, body)], f"Dataset {self.name}"), "text/plain": repr(self)}
@@ -182,10 +211,16 @@ class Datasets:
             frame = _frame(data, name)
             value = digest_values({"value": frame}, NoCode())["value"]
             if value.schema is None:
-                raise BadInput(f"a {type(data).__name__} is not a table", subject=name, hint="hand in a polars, pandas or Arrow table, a file or a URI")
+                raise BadInput(
+                    f"a {type(data).__name__} is not a table", subject=name, hint="hand in a polars, pandas or Arrow table, a file or a URI"
+                )
             payload = pack({"value": frame}, self._session.blobs, NoCode())
             payload.values = {"value": value}
-            body |= {"payload": payload.to_json(), "values": {"value": value.to_json()}, "labels": _labels(name, labels or {}, list(value.schema))}
+            body |= {
+                "payload": payload.to_json(),
+                "values": {"value": value.to_json()},
+                "labels": _labels(name, labels or {}, list(value.schema)),
+            }
         return Dataset(self._session, self._session.transport.post("/datasets", body))
 
     def get(self, ref: str) -> Dataset:
@@ -233,16 +268,24 @@ def _frame(data: Any, name: str) -> Any:
     path = Path(data)
     kind = _READERS.get(path.suffix.lower())
     if not path.is_file():
-        raise NotFound(f"there is no file {path.name}", subject=str(path), hint=near_matches(path.name, _siblings(path)) or "check the path")
+        raise NotFound(
+            f"there is no file {path.name}", subject=str(path), hint=near_matches(path.name, _siblings(path)) or "check the path"
+        )
     if kind is None:
         raise BadInput(f"{path.name} is of no kind that can be read", subject=name, hint=f"known are {', '.join(_READERS)}")
     try:
         if kind in ("csv", "tsv"):
             return pl.read_csv(path, separator="\t" if kind == "tsv" else ",", infer_schema_length=None)
-        return {"parquet": pl.read_parquet, "ipc": pl.read_ipc, "ndjson": pl.read_ndjson}[kind](path)
+        if kind == "parquet":
+            return pl.read_parquet(path)
+        return pl.read_ipc(path) if kind == "ipc" else pl.read_ndjson(path)
     except pl.exceptions.PolarsError as error:
         # Its message may quote values of the file.
-        raise BadInput(f"{path.name} cannot be read as {kind} ({type(error).__name__})", subject=str(path), hint="read it yourself and hand in the frame") from None
+        raise BadInput(
+            f"{path.name} cannot be read as {kind} ({type(error).__name__})",
+            subject=str(path),
+            hint="read it yourself and hand in the frame",
+        ) from None
 
 
 def _siblings(path: Path) -> list[str]:

@@ -137,7 +137,9 @@ def _starting(home: Path, deadline: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise Unavailable("another process has been starting the studio for too long", subject=str(home), hint="try again") from None
+                    raise Unavailable(
+                        "another process has been starting the studio for too long", subject=str(home), hint="try again"
+                    ) from None
                 time.sleep(_POLL_S)
         yield
     finally:

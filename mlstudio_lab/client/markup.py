@@ -39,9 +39,8 @@ def code(value: object) -> str:
 
 def chip(value: object, tone: str = "plain") -> str:
     """A small outlined word; its outline has the tone, its letters keep the text's own contrast."""
-    return (
-        f'<span style="border:1px solid {_TONES[tone]};border-radius:9px;padding:0 7px;font-size:.88em;white-space:nowrap">{text(value)}</span>'
-    )
+    style = f"border:1px solid {_TONES[tone]};border-radius:9px;padding:0 7px;font-size:.88em;white-space:nowrap"
+    return f'<span style="{style}">{text(value)}</span>'
 
 
 def muted(html: str) -> str:

@@ -43,7 +43,9 @@ class Options:
         known = [f.name for f in fields(self)]
         for name in changes:
             if name not in known:
-                raise BadInput(f"there is no option {name}", subject=name, hint=near_matches(name, known) or f"there are {', '.join(known)}")
+                raise BadInput(
+                    f"there is no option {name}", subject=name, hint=near_matches(name, known) or f"there are {', '.join(known)}"
+                )
         return replace(self, **changes)
 
     def to_request(self) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import Any
 
 
 class Replay:
-    """Says events in this process as they come; one object a run, because display ids are renewed consistently.
+    r"""Says events in this process as they come; one object a run, because display ids are renewed consistently.
 
     In a notebook displays appear in the cell; elsewhere their plain text is printed.
 
     Example:
-        >>> Replay().say([{"t": "stdout", "text": "hello\\n"}])
+        >>> Replay().say([{"t": "stdout", "text": "hello\n"}])
         hello
     """
 

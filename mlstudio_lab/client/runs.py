@@ -17,6 +17,9 @@ from mlstudio_lab.core.run import FINAL
 Settle = Callable[[dict[str, Any]], Any]
 """From a run's final view to its decoded outputs, with whatever must happen in this process: updates, RNG state."""
 
+Here = Callable[[dict[str, Any]], dict[str, Any]]
+"""From a view that asks for a run in this process to that run's final view."""
+
 
 class Run:
     """One execution of a module version with fixed inputs.
@@ -25,6 +28,7 @@ class Run:
         session: The connection it belongs to.
         view: The service's RunView as JSON.
         settle: Decodes outputs in the process that has the inputs; None for a run started elsewhere.
+        here: Runs it in this process, when no worker can; None for a run started elsewhere.
 
     Attributes:
         id: Its ULID.
@@ -32,10 +36,11 @@ class Run:
         module: The module's `namespace/name`.
     """
 
-    def __init__(self, session: Session, view: Mapping[str, Any], settle: Settle | None = None) -> None:
+    def __init__(self, session: Session, view: Mapping[str, Any], settle: Settle | None = None, here: Here | None = None) -> None:
         self._session = session
         self._view = dict(view)
         self._settle = settle
+        self._here = here
         self._outputs: dict[str, Any] | None = None
         self._is_announced = False
         self.id = str(view["id"])
@@ -108,7 +113,10 @@ class Run:
         """
         if self._view.get("state") not in FINAL:
             try:
-                self._view = follow(self._session, self._view, lambda events: None, timeout_s=timeout)
+                while self._view.get("state") not in FINAL:
+                    self._view = follow(self._session, self._view, lambda events: None, timeout_s=timeout)
+                    if self._view.get("needs") and self._here is not None:
+                        self._view = self._here(self._view)
             except KeyboardInterrupt:
                 stop(self._session, self.id)
                 raise

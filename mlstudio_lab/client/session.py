@@ -51,7 +51,9 @@ class Session:
             answer: dict[str, Any] = self.transport.get("/handshake")
             if answer.get("api") != API:
                 raise Incompatible(
-                    f"the service speaks API {answer.get('api')}, this client {API}", subject="service", hint="update mlstudio_lab on both sides"
+                    f"the service speaks API {answer.get('api')}, this client {API}",
+                    subject="service",
+                    hint="update mlstudio_lab on both sides",
                 )
             self._handshake = answer
         return self._handshake

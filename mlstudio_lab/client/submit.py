@@ -110,6 +110,11 @@ class Submission:
         self._replay = Replay()
         self.request = self._first_request()
 
+    @property
+    def ran_here(self) -> bool:
+        """Whether this process itself ran it, so that a cell's names are bound already."""
+        return self._live is not None
+
     def start(self) -> Run:
         """The run, started or answered from memory; what it says is not passed on."""
         view = self._ask()
@@ -125,14 +130,12 @@ class Submission:
         """
         try:
             view = self._ask()
-            for _ in range(_MOST_ROUNDS):
+            while True:
                 if NEEDS_KERNEL in view.get("needs", ()):
                     view = self._in_kernel(view)
                 if view["state"] in FINAL:
                     break
                 view = follow(self._session, view, self._replay.say)
-            else:
-                raise CannotCross("no process could run it", subject=self._job.name, hint="use --where kernel")
         except KeyboardInterrupt:
             stop(self._session, self.request["run"])
             raise
@@ -143,9 +146,7 @@ class Submission:
         return run
 
     def _run(self, view: dict[str, Any]) -> Run:
-        run = Run(self._session, view, self._settle)
-        run.on_needs = self._in_kernel
-        return run
+        return Run(self._session, view, self._settle, self._in_kernel)
 
     def _first_request(self) -> dict[str, Any]:
         job, captured = self._job, self._job.captured

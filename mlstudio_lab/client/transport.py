@@ -163,7 +163,9 @@ class Transport:
                 self.close()
                 self._address = None
                 if attempt == 2:
-                    raise Unavailable("the studio does not answer", subject=url.split("?")[0], hint="look at: mlstudio status") from error
+                    raise Unavailable(
+                        "the studio does not answer", subject=url.split("?", maxsplit=1)[0], hint="look at: mlstudio status"
+                    ) from error
                 continue
             except BaseException:
                 # Interrupted half-way: what comes next on this connection would be the answer to this request.

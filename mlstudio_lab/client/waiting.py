@@ -27,7 +27,7 @@ _END: Final = None
 
 
 def follow(session: Session, view: dict[str, Any], say: Say, *, timeout_s: float | None = None) -> dict[str, Any]:
-    """The run's final view, having said everything it said meanwhile.
+    """The run's final view, or one that asks this process to run it; everything it said meanwhile was said.
 
     Args:
         session: The connection.
@@ -56,10 +56,12 @@ def follow(session: Session, view: dict[str, Any], say: Say, *, timeout_s: float
                 raise
             with contextlib.suppress(Unavailable):
                 view = session.transport.get(f"/runs/{view['id']}", wait_s=1)
-        if view["state"] in FINAL:
+        if view["state"] in FINAL or view.get("needs"):
             return view
         if timeout_s is not None and time.monotonic() - began > timeout_s:
-            raise RunTimedOut(f"run {view.get('number')} has not ended after {timeout_s:g} s", subject=view["id"], hint="it goes on; ask again later")
+            raise RunTimedOut(
+                f"run {view.get('number')} has not ended after {timeout_s:g} s", subject=view["id"], hint="it goes on; ask again later"
+            )
 
 
 def stop(session: Session, run: str) -> None:
@@ -101,6 +103,8 @@ def _stream(session: Session, view: dict[str, Any], say: Say, cursor: list[int],
         if isinstance(event, BaseException):
             raise event
         cursor[0] = max(cursor[0], int(event.get("n", 0)))
+        if event.get("t") == "state" and event.get("executor") == "kernel":
+            return
         if event.get("t") == "state":
             shown |= {key: event[key] for key in ("state", "executor") if event.get(key)}
         elif event.get("t") == "progress" and event.get("total"):

@@ -56,7 +56,9 @@ def many(views: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     title = f"{len(views)} {'run' if len(views) == 1 else 'runs'}"
     parts = [f"<div><b>{title}</b></div>", markup.table(("module", "version", "runs", "the last one"), rows)]
     parts += [_warning(w) for w in _warnings(views)[:_SHOWN_WARNINGS]]
-    data = {"runs": [{key: view[key] for key in ("number", "module", "version_number", "state", "reused") if key in view} for view in views]}
+    data = {
+        "runs": [{key: view[key] for key in ("number", "module", "version_number", "state", "reused") if key in view} for view in views]
+    }
     return {CARD_MIME: data, "text/html": markup.box(parts, title), "text/plain": f"{title}: {'; '.join(lines)}"}
 
 
@@ -74,11 +76,16 @@ def version_card(view: Mapping[str, Any], *, is_old: bool = False) -> dict[str, 
     state = "new version" if view.get("new") else "same version as before"
     entry = view.get("entry", "")
     old = " (your dev is newer)" if is_old else ""
-    title = f"<b>{markup.text(view['name'])}</b> {markup.chip(f'v{view["number"]}')} {markup.muted(markup.text(state + old))}"
+    number = f"v{view['number']}"
+    title = f"<b>{markup.text(view['name'])}</b> {markup.chip(number)} {markup.muted(markup.text(state + old))}"
     call = f"call {entry}(...)" if entry else ""
     data = {key: view[key] for key in ("name", "number", "id", "kind", "entry", "new") if key in view}
     html = markup.box([title, f" {markup.muted('·')} {markup.code(f'{entry}(…)')}" if entry else ""], f"{view['name']} v{view['number']}")
-    return {CARD_MIME: {"version": data}, "text/html": html, "text/plain": f"{view['name']} v{view['number']}: {state}{old}{'; ' + call if call else ''}"}
+    return {
+        CARD_MIME: {"version": data},
+        "text/html": html,
+        "text/plain": f"{view['name']} v{view['number']}: {state}{old}{'; ' + call if call else ''}",
+    }
 
 
 def progress(view: Mapping[str, Any], elapsed_s: float) -> dict[str, Any]:
@@ -92,7 +99,8 @@ def progress(view: Mapping[str, Any], elapsed_s: float) -> dict[str, Any]:
     where = f" on {view['executor']}" if view.get("executor") else ""
     done = view.get("progress")
     bar = f'<progress max="1" value="{float(done):.3f}" aria-label="progress"></progress> ' if isinstance(done, (int, float)) else ""
-    title = f"<b>{markup.text(view.get('module', ''))}</b> {markup.chip(state)} {bar}{markup.muted(markup.text(f'{elapsed_s:.0f} s{where}; interrupt the kernel to stop it'))}"
+    said = markup.muted(markup.text(f"{elapsed_s:.0f} s{where}; interrupt the kernel to stop it"))
+    title = f"<b>{markup.text(view.get('module', ''))}</b> {markup.chip(state)} {bar}{said}"
     return {"text/html": markup.box([title], f"{view.get('module', '')} {state}"), "text/plain": f"{view.get('module', '')}: {state}"}
 
 
@@ -145,7 +153,9 @@ def _html(view: Mapping[str, Any], lineage: Lineage | None) -> str:
     if not view.get("reused") and (took := elapsed(view)) is not None:
         facts.append(duration(took))
     facts.append(f"run {view.get('number', 0)}")
-    head = f"<b>{markup.text(name)}</b> {markup.chip(f'v{number}')} {markup.chip(state, tone)} {markup.muted(markup.text(' · '.join(facts)))}"
+    head = (
+        f"<b>{markup.text(name)}</b> {markup.chip(f'v{number}')} {markup.chip(state, tone)} {markup.muted(markup.text(' · '.join(facts)))}"
+    )
     parts = [f"<div>{head}</div>", f"<div>{markup.text(view.get('why', ''))}</div>"]
     parts += [f"<div>{markup.text(line)}</div>" for line in _notes(view)]
     warnings = _warnings([view])
@@ -171,11 +181,15 @@ def _notes(view: Mapping[str, Any], *, stable: bool = False) -> list[str]:
     notes = []
     if view.get("dev_newer"):
         notes.append(f"this is v{view.get('version_number')}; your dev is newer: v{view['dev_newer']}")
+    if reason := (view.get("effects") or {}).get("kernel"):
+        notes.append(f"ran in this kernel: {reason}")
     usage = view.get("usage") or {}
     moving = float(usage.get("moving_s") or 0)
     if not stable and not view.get("reused") and moving > max(_MOVING_WORTH_SAYING_S, float(usage.get("wall_s") or 0)):
         remedy = "register big inputs as datasets, so that they are read where they are needed, or use --where kernel"
-        notes.append(f"computed in {duration(usage.get('wall_s') or 0)}, moved {size(usage.get('moved_bytes') or 0)} in {duration(moving)}: {remedy}")
+        notes.append(
+            f"computed in {duration(usage.get('wall_s') or 0)}, moved {size(usage.get('moved_bytes') or 0)} in {duration(moving)}: {remedy}"
+        )
     return notes
 
 

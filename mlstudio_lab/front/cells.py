@@ -28,7 +28,7 @@ def run_cell(shell: Any, session: Session, line: ModuleLine, cell: str) -> None:
         Conflict: The name belongs to a module of the other kind.
         Exception: What the cell raised, with the person's own lines.
     """
-    filename, text = register(shell, cell)
+    filename, _ = register(shell, cell)
     names = shell.user_ns
 
     def capture(extra: list[str]) -> Captured:
@@ -42,17 +42,18 @@ def run_cell(shell: Any, session: Session, line: ModuleLine, cell: str) -> None:
         line.name,
         captured,
         captured.bundle.id,
-        options=Options(
-            line.where, line.cpus, line.gpus, line.memory_bytes, line.timeout_s, line.seed, line.reuse, line.outputs
-        ),
+        options=Options(line.where, line.cpus, line.gpus, line.memory_bytes, line.timeout_s, line.seed, line.reuse, line.outputs),
         namespace=names,
         recapture=capture,
         before_settling=lambda: execute(shell, "\n" + captured.kernel_source, filename) if captured.kernel_source else None,
     )
-    run = Submission(session, job).finish()
-    outputs = run.result()
-    history = history_of(names)
-    history.record(cell, filename, names)
+    submission = Submission(session, job)
+    outputs = submission.finish().result()
+    history_of(names).record(cell, filename, names)
+    if line.push:
+        Modules(session).put(line.name, captured.bundle.to_json(), tag="latestAlpha")
+    if submission.ran_here:
+        return
     deleted = outputs.pop(DELETED, [])
     last = outputs.pop("_", None)
     for name in deleted:
@@ -61,5 +62,3 @@ def run_cell(shell: Any, session: Session, line: ModuleLine, cell: str) -> None:
     if last is not None:
         # As the display hook does for a cell's last value; the value itself was shown by the run.
         shell.displayhook.update_user_ns(last)
-    if line.push:
-        Modules(session).put(line.name, captured.bundle.to_json(), tag="latestAlpha")

@@ -47,7 +47,13 @@ def define(shell: Any, session: Session, shown: Shown, line: ModuleLine, cell: s
         return captured
 
     chosen = Options(
-        where=line.where, cpus=line.cpus, gpus=line.gpus, memory_bytes=line.memory_bytes, timeout_s=line.timeout_s, seed=line.seed, reuse=line.reuse
+        where=line.where,
+        cpus=line.cpus,
+        gpus=line.gpus,
+        memory_bytes=line.memory_bytes,
+        timeout_s=line.timeout_s,
+        seed=line.seed,
+        reuse=line.reuse,
     )
     handle = ModuleHandle.live(lambda: session, line.name, function, capture, options=chosen, namespace=names)
     modules = Modules(session)

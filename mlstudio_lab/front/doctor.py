@@ -51,7 +51,16 @@ def examine(settings: Settings) -> list[Check]:
         >>> [check.name for check in examine(Settings.read({}))][0]
         'python'
     """
-    return [_python(), _platform(), _packages(), _bundle(), _optional("ray", "the hot cluster", "ray"), _optional("jupyterlab", "the panel", "lab"), *_home(settings), _service(settings)]
+    return [
+        _python(),
+        _platform(),
+        _packages(),
+        _bundle(),
+        _optional("ray", "the hot cluster", "ray"),
+        _optional("jupyterlab", "the panel", "lab"),
+        *_home(settings),
+        _service(settings),
+    ]
 
 
 def _python() -> Check:
@@ -86,7 +95,13 @@ def _packages() -> Check:
 def _bundle() -> Check:
     folder = Path(__file__).resolve().parent.parent / "labextension"
     there = (folder / "package.json").is_file() and any((folder / "static").glob("remoteEntry*.js"))
-    return Check("JupyterLab bundle", there, "built" if there else "not in this installation", "build it: cd labextension && jlpm && jlpm build:prod", matters=False)
+    return Check(
+        "JupyterLab bundle",
+        there,
+        "built" if there else "not in this installation",
+        "build it: cd labextension && jlpm && jlpm build:prod",
+        matters=False,
+    )
 
 
 def _optional(package: str, gives: str, extra: str) -> Check:

@@ -111,7 +111,9 @@ def seconds(text: str) -> float:
     """
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", text.lower())
     if match is None or match[2] not in _SPANS or float(match[1]) == 0:
-        raise BadInput(f"{text[:40]!r} is not a span of time", subject="--timeout", hint="write seconds or a unit, such as --timeout 90 or 5m")
+        raise BadInput(
+            f"{text[:40]!r} is not a span of time", subject="--timeout", hint="write seconds or a unit, such as --timeout 90 or 5m"
+        )
     return float(match[1]) * _SPANS[match[2]]
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @magics_class
-class StudioMagics(Magics):  # type: ignore[misc]
+class StudioMagics(Magics):
     """`%%module`, `%%test` and `%studio` of one shell.
 
     Args:
@@ -28,7 +28,7 @@ class StudioMagics(Magics):  # type: ignore[misc]
         super().__init__(shell)
         self._shown = shown
 
-    @cell_magic  # type: ignore[untyped-decorator]
+    @cell_magic
     def module(self, line: str, cell: str) -> None:
         """Makes the cell a versioned module: definitions become a callable handle, anything else runs at once."""
         from mlstudio_lab.front.line import parse_module_line
@@ -37,7 +37,9 @@ class StudioMagics(Magics):  # type: ignore[misc]
             options = parse_module_line(line)
             if options.sql:
                 raise BadInput(
-                    "SQL cells come with a later release", subject="--sql", hint='use pl.SQLContext(frames).execute("...") in a plain cell for now'
+                    "SQL cells come with a later release",
+                    subject="--sql",
+                    hint='use pl.SQLContext(frames).execute("...") in a plain cell for now',
                 )
             self._module(options, cell)
         except BaseException as error:
@@ -46,17 +48,19 @@ class StudioMagics(Magics):  # type: ignore[misc]
             show_own_lines(self.shell, error)
             raise
 
-    @cell_magic  # type: ignore[untyped-decorator]
+    @cell_magic
     def test(self, line: str, cell: str) -> None:
         """Tells how to keep tests with a version until this magic does it."""
         from mlstudio_lab.front.line import parse_name_line
 
         name = parse_name_line(line, "%%test")
         raise BadInput(
-            "%%test comes with a later release", subject=name, hint="keep tests with a version by studio.modules.publish(source, name=..., tests=[...])"
+            "%%test comes with a later release",
+            subject=name,
+            hint="keep tests with a version by studio.modules.publish(source, name=..., tests=[...])",
         )
 
-    @line_magic  # type: ignore[untyped-decorator]
+    @line_magic
     def studio(self, line: str) -> None:
         """Runs a command of the `mlstudio` program in this process, such as `%studio runs list`."""
         import shlex
@@ -99,4 +103,3 @@ def options_of(line: ModuleLine) -> Mapping[str, Any]:
     """The run options of a `%%module` line, as `client.options.Options` takes them."""
     names = ("where", "cpus", "gpus", "memory_bytes", "timeout_s", "seed", "reuse", "outputs")
     return {name: getattr(line, name) for name in names}
-

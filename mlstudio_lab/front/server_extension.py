@@ -101,7 +101,9 @@ class _Studio:
             except (OSError, HTTPClientError) as error:
                 self._address = None
                 if attempt == 2:
-                    raise Unavailable("the studio does not answer", subject=str(self._settings.home), hint="look at: mlstudio status") from error
+                    raise Unavailable(
+                        "the studio does not answer", subject=str(self._settings.home), hint="look at: mlstudio status"
+                    ) from error
         raise AssertionError("unreachable")
 
     def close(self) -> None:

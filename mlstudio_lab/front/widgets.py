@@ -18,7 +18,7 @@ from mlstudio_lab.client.lineage import Lineage
 _STATIC = Path(__file__).parent / "static"
 
 
-class LiveView(anywidget.AnyWidget):  # type: ignore[misc]
+class LiveView(anywidget.AnyWidget):
     """A foldable, searchable view with keyboard support.
 
     Args:
@@ -33,7 +33,7 @@ class LiveView(anywidget.AnyWidget):  # type: ignore[misc]
     _css = _STATIC / "lineage.css"
     shows = traitlets.List(traitlets.Unicode()).tag(sync=True)
     lineage = traitlets.Dict().tag(sync=True)
-    warnings = traitlets.List().tag(sync=True)
+    warnings: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
     def __init__(self, lineage: Lineage | None, warnings: Sequence[Mapping[str, Any]] | None) -> None:
         shows = [name for name, part in (("warnings", warnings), ("lineage", lineage)) if part is not None]

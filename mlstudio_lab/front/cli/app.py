@@ -91,6 +91,7 @@ class Command(click.Command):
         self.params += _globals()
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command and prints its answer."""
         answer = super().invoke(ctx)
         if isinstance(answer, Answer):
             _print(answer, ctx.ensure_object(State))
@@ -110,6 +111,11 @@ class Group(click.Group):
         self.params += _globals()
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the words name.
+
+        Raises:
+            UsageError: There is none; the message has near matches.
+        """
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             hint = near_matches(args[0], self.list_commands(ctx)) or f"there are {', '.join(self.list_commands(ctx))}"
             raise click.UsageError(f"no command {args[0][:40]!r}: {hint}", ctx)
@@ -190,7 +196,7 @@ def _print(answer: Answer, state: State) -> None:
     if state.in_notebook and answer.rich is not None:
         from IPython.display import display
 
-        display(answer.rich)
+        display(answer.rich)  # type: ignore[no-untyped-call]
         return
     from rich.console import Console
 

@@ -20,7 +20,13 @@ def dataset() -> None:
 @dataset.command()
 @click.argument("name")
 @click.argument("source", metavar="FILE_OR_URI")
-@click.option("--label", "labels", multiple=True, metavar="COLUMN=WORDS", help="Labels of a column, such as tailnum=confidential,pii.id; * for the rest.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="COLUMN=WORDS",
+    help="Labels of a column, such as tailnum=confidential,pii.id; * for the rest.",
+)
 @pass_state
 def add(state: State, name: str, source: str, labels: tuple[str, ...]) -> Answer:
     """Keep a CSV, Parquet, Arrow or NDJSON file, or a URI, as the newest version of a dataset."""
@@ -42,7 +48,9 @@ def list_datasets(state: State) -> Answer:
             table.add_column(head)
         for one in found:
             words = sorted({word for said in one.labels.values() for word in said})
-            table.add_row(one.name, f"v{one.number}", f"{one.rows:,}" if one.rows is not None else "?", str(len(one.schema)), ", ".join(words))
+            table.add_row(
+                one.name, f"v{one.number}", f"{one.rows:,}" if one.rows is not None else "?", str(len(one.schema)), ", ".join(words)
+            )
         console.print(table if found else "no datasets yet: mlstudio dataset add NAME FILE")
 
     return Answer({"datasets": [one.to_json() for one in found]}, show_all)
@@ -93,7 +101,9 @@ def head(state: State, ref: str, rows: int) -> Answer:
 @dataset.command()
 @click.argument("ref")
 @click.option("--column", default="", help="One column; default all.")
-@click.option("--direction", type=click.Choice(["up", "down"]), default="up", show_default=True, help="Where it came from, or what it feeds.")
+@click.option(
+    "--direction", type=click.Choice(["up", "down"]), default="up", show_default=True, help="Where it came from, or what it feeds."
+)
 @click.option("--depth", type=click.IntRange(1, 50), default=1, show_default=True, help="How many runs to follow.")
 @pass_state
 def lineage(state: State, ref: str, column: str, direction: str, depth: int) -> Answer:

@@ -55,7 +55,9 @@ def lab(state: State, folder: str | None, no_browser: bool, port: int | None) ->
         if not copy.exists():
             shutil.copyfile(source, copy)
     except OSError as error:
-        raise BadInput(f"{target} cannot be written: {error.strerror}", subject=str(target), hint="name another folder: mlstudio lab DIR") from error
+        raise BadInput(
+            f"{target} cannot be written: {error.strerror}", subject=str(target), hint="name another folder: mlstudio lab DIR"
+        ) from error
     settings = state.settings
     ensure(settings)
     command = [sys.executable, "-m", "jupyterlab", str(copy), f"--notebook-dir={target}"]
@@ -77,7 +79,9 @@ def up(state: State) -> Answer:
     data = {"running": True, "started": not was_up, "home": shake["home"], "pid": shake["pid"], "seconds": round(took, 3)}
 
     def show(console: Console) -> None:
-        console.print(f"the studio of {shake['home']} is up ({'already running' if was_up else f'started in {took:.1f} s'}, process {shake['pid']})")
+        console.print(
+            f"the studio of {shake['home']} is up ({'already running' if was_up else f'started in {took:.1f} s'}, process {shake['pid']})"
+        )
 
     return Answer(data, show)
 
@@ -89,7 +93,9 @@ def down(state: State) -> Answer:
     settings = state.settings
     address = find(settings)
     if address is None:
-        return Answer({"running": False, "stopped": False, "home": str(settings.home)}, lambda console: console.print("the studio is not running"))
+        return Answer(
+            {"running": False, "stopped": False, "home": str(settings.home)}, lambda console: console.print("the studio is not running")
+        )
     _here(address).post("/shutdown", {})
     deadline = time.monotonic() + _ENDS_WITHIN_S
     while _is_held(settings.home) or find(settings) is not None:
@@ -108,7 +114,9 @@ def status(state: State) -> Answer:
     address = find(settings)
     if address is None:
         data = {"running": False, "home": str(settings.home)}
-        return Answer(data, lambda console: console.print(f"the studio of {settings.home} is not running; start it with: mlstudio up"), code=1)
+        return Answer(
+            data, lambda console: console.print(f"the studio of {settings.home} is not running; start it with: mlstudio up"), code=1
+        )
     found: dict[str, Any] = _here(address).get("/status")
 
     def show(console: Console) -> None:
@@ -170,7 +178,9 @@ def fsck(state: State) -> Answer:
     try:
         data = json.loads(done.stdout)
     except ValueError:
-        raise StudioError(f"the check ended with code {done.returncode}: {done.stderr.strip()[-500:]}", subject=str(settings.home)) from None
+        raise StudioError(
+            f"the check ended with code {done.returncode}: {done.stderr.strip()[-500:]}", subject=str(settings.home)
+        ) from None
     if "error" in data:
         raise StudioError(data["error"]["message"], data["error"]["subject"], data["error"]["hint"])
 

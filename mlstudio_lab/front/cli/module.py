@@ -80,7 +80,9 @@ def diff(state: State, name: str, a: str, b: str) -> Answer:
     def show_it(console: Console) -> None:
         from rich.syntax import Syntax
 
-        console.print(f"[bold]{found['name']}[/bold] v{found['a']} -> v{found['b']}" + (": both run the same code" if found["same_code"] else ""))
+        console.print(
+            f"[bold]{found['name']}[/bold] v{found['a']} -> v{found['b']}" + (": both run the same code" if found["same_code"] else "")
+        )
         for unit in found["units"]:
             console.print(f"{unit['change']} {unit['role']} {unit['name']}", markup=False)
             if unit["text"]:
@@ -126,9 +128,15 @@ def load_function(target: str) -> Any:
     file, colon, entry = target.rpartition(":")
     path = Path(file)
     if not colon or path.suffix != ".py" or not entry.isidentifier():
-        raise BadInput(f"{target[:80]!r} does not name a function of a file", subject=target[:80], hint="write FILE.py:FUNCTION, such as delay.py:delay")
+        raise BadInput(
+            f"{target[:80]!r} does not name a function of a file",
+            subject=target[:80],
+            hint="write FILE.py:FUNCTION, such as delay.py:delay",
+        )
     if not path.is_file():
-        raise NotFound(f"there is no file {path.name}", subject=file, hint=near_matches(path.name, (p.name for p in path.parent.glob("*.py"))))
+        raise NotFound(
+            f"there is no file {path.name}", subject=file, hint=near_matches(path.name, (p.name for p in path.parent.glob("*.py")))
+        )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     made = importlib.util.module_from_spec(spec)
@@ -136,7 +144,7 @@ def load_function(target: str) -> Any:
     sys.modules[path.stem] = made
     try:
         spec.loader.exec_module(made)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 — importing runs the person's file, which may raise anything
+    except (Exception, SystemExit) as error:
         raise BadInput(f"{path.name} cannot be imported: {type(error).__name__}", subject=file, hint=f"try: python {file}") from error
     function = getattr(made, entry, None)
     if not callable(function):
@@ -148,5 +156,3 @@ def load_function(target: str) -> Any:
 def _port(port: dict[str, Any]) -> str:
     text = f"{port['variadic']}{port['name']}" + (f": {port['type']}" if port.get("type") else "")
     return f"{text} = {port['default']}" if port.get("default") else text
-
-

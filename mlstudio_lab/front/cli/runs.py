@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _SET = click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="A parameter; JSON, or text as it is.")
-_INPUT = click.option("--input", "inputs", multiple=True, metavar="NAME=DATASET", help="An input from a dataset, such as flights=flights/flights@v2.")
+_INPUT = click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=DATASET", help="An input from a dataset, such as flights=flights/flights@v2."
+)
 _NO_REUSE = click.option("--no-reuse", is_flag=True, help="Run even if the result is remembered.")
 _DETACH = click.option("--detach", is_flag=True, help="Do not wait for the end.")
 _WHERE = click.option("--where", type=click.Choice(["auto", "local", "ray"]), default="auto", help="The executor.")
@@ -47,7 +49,15 @@ class _Card:
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=0.0, help="Seconds after which the run is stopped.")
 @pass_state
 def run_command(
-    state: State, ref: str, sets: tuple[str, ...], inputs: tuple[str, ...], no_reuse: bool, detach: bool, where: str, seed: int | None, timeout_s: float
+    state: State,
+    ref: str,
+    sets: tuple[str, ...],
+    inputs: tuple[str, ...],
+    no_reuse: bool,
+    detach: bool,
+    where: str,
+    seed: int | None,
+    timeout_s: float,
 ) -> Answer:
     """Run a module version on parameters and datasets."""
     session = state.studio.session
@@ -72,7 +82,13 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--state", "in_state", type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"]), default=None, help="Only those in this state.")
+@click.option(
+    "--state",
+    "in_state",
+    type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"]),
+    default=None,
+    help="Only those in this state.",
+)
 @click.option("--module", default="", help="Only those of this module.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
 @pass_state
@@ -93,7 +109,9 @@ def list_runs(state: State, in_state: str | None, module: str, limit: int) -> An
             colour = {"succeeded": "green", "reused": "green", "failed": "red", "cancelled": "yellow"}.get(word, "blue")
             seconds = "" if reused or took is None else duration(took)
             name = f"{view['module']} v{view['version_number']}"
-            table.add_row(str(view["number"]), name, f"[{colour}]{word}[/{colour}]", "" if reused else view.get("executor", ""), seconds, view["why"])
+            table.add_row(
+                str(view["number"]), name, f"[{colour}]{word}[/{colour}]", "" if reused else view.get("executor", ""), seconds, view["why"]
+            )
         console.print(table if found else "no runs yet")
 
     return Answer({"runs": found}, show)
@@ -116,7 +134,9 @@ def show(state: State, number: str, widget: bool) -> Answer:
 
     def print_it(console: Console) -> None:
         console.print(card(view, lineage)["text/plain"], markup=False)
-        console.print(f"  state: {view['state']}{' (reused)' if view.get('reused') else ''}; run {view['number']}, {view['id']}, by {view.get('actor')}")
+        console.print(
+            f"  state: {view['state']}{' (reused)' if view.get('reused') else ''}; run {view['number']}, {view['id']}, by {view.get('actor')}"
+        )
         if (took := elapsed(view)) is not None and not view.get("reused"):
             console.print(f"  took {duration(took)} on {view.get('executor')}")
         if view.get("failure"):
@@ -188,7 +208,9 @@ def _finish(state: State, view: dict[str, Any], detach: bool) -> Answer:
     session = state.studio.session
     if view.get("needs"):
         raise RunFailed(
-            f"{view['module']} needs {', '.join(view['needs'])}", subject=view["module"], hint="call it from the notebook that has its inputs"
+            f"{view['module']} needs {', '.join(view['needs'])}",
+            subject=view["module"],
+            hint="call it from the notebook that has its inputs",
         )
     say = (lambda events: None) if state.as_json else Replay().say
     if not detach:
