@@ -13,6 +13,7 @@ from mlstudio_lab.capture.effects import static_effects
 from mlstudio_lab.capture.history import history_of, statement_names
 from mlstudio_lab.capture.items import Scope
 from mlstudio_lab.capture.kinds import kernel_magics, parse
+from mlstudio_lab.capture.modules import star_names
 from mlstudio_lab.capture.scopes import Names, flow, names_of
 from mlstudio_lab.core.bundle import Bundle, Unit
 from mlstudio_lab.core.errors import CaptureRefused, near_matches
@@ -60,7 +61,7 @@ def capture_cell(
     scope = Scope(namespace, history_of(namespace))
     closure = Closure(scope, literals=False)
     cell = source.strip()
-    found = flow(parsed.tree, closure.reads_of)
+    found = flow(parsed.tree, closure.reads_of, star=star_names)
     own = _bound_names(parsed.tree, found, closure)
 
     def accept(read: str) -> bool:
@@ -120,22 +121,7 @@ def _bound_names(tree: ast.Module, found: Names, closure: Closure) -> dict[str, 
         if item is not None and item.role == "definition":
             for written in names_of(item.source).written:
                 own.setdefault(written, "data")
-    if "*" in own:
-        own.pop("*")
-        own.update(dict.fromkeys(_starred(tree), "import"))
     return own
-
-
-def _starred(tree: ast.Module) -> list[str]:
-    """Names that `from m import *` gives, where the module is loaded."""
-    import sys
-
-    names: list[str] = []
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*" and (module := sys.modules.get(node.module or "")) is not None:
-            listed = getattr(module, "__all__", None)
-            names.extend(listed if listed is not None else (n for n in vars(module) if not n.startswith("_")))
-    return names
 
 
 def _outputs(tree: ast.Module, found: Names, own: Mapping[str, str]) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ from mlstudio_lab.capture.effects import static_effects
 from mlstudio_lab.capture.history import history_of
 from mlstudio_lab.capture.items import Item, Scope, held_function, innermost, resolve
 from mlstudio_lab.capture.kinds import entry_of, parse
+from mlstudio_lab.capture.modules import star_names
 from mlstudio_lab.capture.scopes import Names, flow, names_of
-from mlstudio_lab.capture.source_of import same_code, same_constant
+from mlstudio_lab.capture.source_of import compiled_ways, same_code, same_constant
 from mlstudio_lab.core.bundle import Bundle, Unit
 from mlstudio_lab.core.errors import CaptureRefused
 from mlstudio_lab.core.interface import Interface, Port
@@ -102,7 +103,7 @@ def capture_definitions(
     """
     called = entry_of(source, entry, name)
     scope = Scope(namespace, history_of(namespace))
-    closure_names = flow(parse(source).tree, None, [called])
+    closure_names = flow(parse(source).tree, None, [called], star_names)
     return _captured(source, closure_names, called, scope, filename, 1, tests, values, None)
 
 
@@ -151,7 +152,7 @@ def _captured(
         for reference, held in item.refs.items():
             closure.overlay(reference, held)
         closure.stale, closure.kernel_only = item.stale, item.kernel_only
-    found = flow(parsed.tree, closure.reads_of, [entry])
+    found = flow(parsed.tree, closure.reads_of, [entry], star_names)
     bound = own.bound
     closure.need([n for n in found.reads if n not in bound or not found.reads[n] or n in scope.namespace], lambda n: n not in bound)
     for value in (values or {}).values():
@@ -230,22 +231,24 @@ def _whole_cell(source: str, entry: str, fn: Any, scope: Scope) -> Names | None:
         parsed = parse_cell(source)
     except (SyntaxError, ValueError):
         return None
-    found = flow(parsed.tree, None, [entry])
+    found = flow(parsed.tree, None, [entry], star_names)
     if found.bound.get(entry) not in ("def", "lambda"):
         return None
     codes = _codes(parsed.text)
+    # Whoever calls binds the entry's live defaults; they matter here only to code that calls the entry by its name.
+    bare = {entry} if not any(entry in inner for inner in found.inner.values()) else set()
     for bound, how in found.bound.items():
         value = fn if bound == entry else held_function(scope.namespace.get(bound, NONE))
         if value is NONE:
             continue
-        if not _unchanged(bound, how, value, parsed.tree, codes, scope):
+        if not _unchanged(bound, how, value, parsed.tree, codes, scope, bound in bare):
             return None
     return found
 
 
 def _codes(text: str) -> dict[str, list[types.CodeType]]:
     found: dict[str, list[types.CodeType]] = {}
-    stack = [compile(text, "<text>", "exec", dont_inherit=True)]
+    stack = [*compiled_ways(text)]
     while stack:
         for constant in stack.pop().co_consts:
             if isinstance(constant, types.CodeType):
@@ -254,7 +257,9 @@ def _codes(text: str) -> dict[str, list[types.CodeType]]:
     return found
 
 
-def _unchanged(bound: str, how: str, value: Any, tree: ast.Module, codes: Mapping[str, list[types.CodeType]], scope: Scope) -> bool:
+def _unchanged(
+    bound: str, how: str, value: Any, tree: ast.Module, codes: Mapping[str, list[types.CodeType]], scope: Scope, bare: bool
+) -> bool:
     """Whether a name of a definitions cell still stands for what the cell says."""
     if how in ("def", "lambda"):
         core = innermost(value)
@@ -266,7 +271,7 @@ def _unchanged(bound: str, how: str, value: Any, tree: ast.Module, codes: Mappin
         if not any(same_code(core.__code__, code) for code in codes.get(name, ())):
             return core is not value and not scope.own_function(core)
         node = _definition(tree, bound)
-        if node is None or core is not value:
+        if node is None or core is not value or bare:
             return True
         from mlstudio_lab.capture.functions import live_defaults
 

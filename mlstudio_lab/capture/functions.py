@@ -1,6 +1,7 @@
 """Functions as text: plain, decorated, aliased, closures, lambdas, with the defaults they really have."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import functools
@@ -93,7 +94,14 @@ def _plain(name: str, function: types.FunctionType, located: Located, scope: Sco
         return _lambda(name, located, changed, refs, stale)
     body = segment(located.text, node, changed)
     line = first_line(node)
-    if node.col_offset:
+    if function.__code__.co_flags & __future__.annotations.compiler_flag:
+        # A kernel hands a cell's future statement on to later cells; the text alone would evaluate its annotations.
+        body, line = (
+            (f"from __future__ import annotations\nif True:\n{body}", line - 2)
+            if node.col_offset
+            else (f"from __future__ import annotations\n{body}", line - 1)
+        )
+    elif node.col_offset:
         body, line = "if True:\n" + body, line - 1
     item = Item("definition", body, (located.filename, line), refs=refs, stale=stale, decorated=bool(node.decorator_list))
     if node.name != name:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mlstudio_lab.capture.modules import note_loaded, star_names
 from mlstudio_lab.capture.scopes import flow, import_names, targets
 from mlstudio_lab.core.magic_lines import parse_cell
 
@@ -60,9 +61,10 @@ class History:
         except (SyntaxError, ValueError):
             return
         cell = source.strip()
-        names = flow(parsed.tree, None)
+        names = flow(parsed.tree, None, star=star_names)
         for node in parsed.tree.body:
-            for name in statement_names(node):
+            starred = star_names(node.module) if isinstance(node, ast.ImportFrom) and node.module and node.names[0].name == "*" else ()
+            for name in (*statement_names(node), *starred):
                 self._put(name, node, parsed.text, cell, filename, namespace)
         if parsed.tree.body:
             last = parsed.tree.body[-1]
@@ -147,6 +149,7 @@ def install(shell: Any) -> History:
 
     def after(result: Any) -> None:
         info = getattr(result, "info", None)
+        note_loaded()
         if info is None or getattr(result, "error_before_exec", None) is not None:
             return
         raw = info.raw_cell or ""
@@ -155,6 +158,7 @@ def install(shell: Any) -> History:
         history.record(raw, _filename(shell, info), shell.user_ns)
 
     shell.events.register("post_run_cell", after)
+    note_loaded()
     _read_back(shell, history)
     return history
 

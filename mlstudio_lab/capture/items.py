@@ -194,17 +194,18 @@ def _by_import_statement(name: str, value: object, scope: Scope) -> Item | None:
     if binding is None or not isinstance(binding.node, ast.ImportFrom) or binding.node.level or not binding.node.module:
         return None
     module = binding.node.module
-    alias = next((a for a in binding.node.names if (a.asname or a.name) == name), None)
+    alias = next((a for a in binding.node.names if (a.asname or a.name) == name or a.name == "*"), None)
     loaded = sys.modules.get(module)
     if alias is None or loaded is None or module in ("__main__", "__future__"):
         return None
-    present = getattr(loaded, alias.name, _NONE)
+    original = name if alias.name == "*" else alias.name
+    present = getattr(loaded, original, _NONE)
     if present is not value and not (type(value) in (int, float, str, bool) and same_constant(present, value)):
         return None
     return Item(
         "import",
-        f"from {module} import {alias.name}" + ("" if alias.name == name else f" as {name}"),
-        imports=(module, f"{module}.{alias.name}"),
+        f"from {module} import {original}" + ("" if original == name else f" as {name}"),
+        imports=(module, f"{module}.{original}"),
     )
 
 

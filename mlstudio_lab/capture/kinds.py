@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 from typing import Final, Literal
 
 from mlstudio_lab.core.errors import CaptureRefused
@@ -26,6 +27,7 @@ def parse(source: str) -> Parsed:
         raise CaptureRefused("the cell holds a null character", subject="cell", hint="delete it and write the cell again")
     try:
         parsed = parse_cell(source)
+        _compile(parsed.text)
     except SyntaxError as error:
         raise _syntax(source, error) from None
     except (RecursionError, MemoryError, ValueError) as error:
@@ -35,6 +37,12 @@ def parse(source: str) -> Parsed:
     if not parsed.tree.body and not parsed.magics:
         raise CaptureRefused("the cell is empty", subject="cell", hint="write the code to be the module below the %%module line")
     return parsed
+
+
+@lru_cache(maxsize=1024)
+def _compile(text: str) -> None:
+    """Finds what only compiling finds: `return` outside a function, a walrus where none may stand."""
+    compile(text, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
 
 
 def kind_of(source: str) -> Literal["function", "cell"]:

@@ -156,6 +156,31 @@ def resolve_import(level: int, module: str, names: tuple[str, ...], package: str
                 yield f"{base}.{name}"
 
 
+def star_names(module: str) -> list[str]:
+    """Names that `from module import *` binds; read from the file when the module is not loaded."""
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        listed = getattr(loaded, "__all__", None)
+        return list(listed) if listed is not None else [n for n in vars(loaded) if not n.startswith("_")]
+    path = module_file(module)
+    text = _read(path) if path is not None and path.endswith(".py") else None
+    if text is None:
+        return []
+    from mlstudio_lab.capture.scopes import names_of
+
+    try:
+        tree, names = ast.parse(text), names_of(text)
+    except SyntaxError:
+        return []
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            try:
+                return [str(n) for n in ast.literal_eval(node.value)]
+            except ValueError:
+                break
+    return [n for n in names.bound if not n.startswith("_")]
+
+
 def _read(path: str) -> str | None:
     import tokenize
 

@@ -26,7 +26,7 @@ class Names:
     Attributes:
         reads: Names needed from outside, in order of first need -> whether the read is certain.
         immediate: Names from outside read while the top level runs, not only inside function bodies.
-        bound: Names the top level may bind, in order -> how: "data", "def", "class", "lambda", "import", "star".
+        bound: Names the top level may bind, in order -> how: "data", "def", "class", "lambda", "import".
         always: Names bound on every path.
         deleted: Names a `del` removes.
         written: Names that functions rebind through `global`.
@@ -58,7 +58,7 @@ def names_of(source: str) -> Names:
     return flow(parse_cell(source).tree, None)
 
 
-def flow(tree: ast.Module, expand: Expand | None, called: Iterable[str] | None = None) -> Names:
+def flow(tree: ast.Module, expand: Expand | None, called: Iterable[str] | None = None, star: Expand | None = None) -> Names:
     """The names of a tree's top level in the order it runs.
 
     Args:
@@ -66,8 +66,9 @@ def flow(tree: ast.Module, expand: Expand | None, called: Iterable[str] | None =
         expand: Gives the names that a helper from outside reads when it is used; None follows nothing outside.
         called: Functions of this source that are called after its top level has run (a function module's entry); None
             when every function may be.
+        star: Gives the names that `from module import *` binds.
     """
-    walker = _Flow(expand)
+    walker = _Flow(expand, star)
     walker.block(tree.body)
     for name in walker.names.inner if called is None else called:
         walker.use(name, 0, certain=False, immediate=False)
@@ -238,11 +239,12 @@ def _stores(body: Iterable[ast.AST]) -> set[str]:
 class _Flow:
     """Follows a top level statement by statement; `must` and `may` are the names bound so far on all or some paths."""
 
-    def __init__(self, expand: Expand | None) -> None:
+    def __init__(self, expand: Expand | None, star: Expand | None) -> None:
         self.names = Names()
         self.must: set[str] = set()
         self.may: set[str] = set()
         self._expand = expand
+        self._star = star
         self._expanded: set[str] = set()
         self._looped: set[str] = set()  # bound later in a loop we are in
 
@@ -301,8 +303,9 @@ class _Flow:
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             for name in import_names(node):
                 self.bind(name, "import")
-            if any(a.name == "*" for a in node.names):
-                self.names.bound.setdefault("*", "star")
+            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*" and node.module and self._star is not None:
+                for name in self._star(node.module):
+                    self.bind(name, "import")
         elif isinstance(node, ast.Assign):
             self._expression(node.value)
             for target in node.targets:

@@ -1,6 +1,7 @@
 """The exact text that made a live function, found by its code object and proved by compiling it again."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import linecache
@@ -36,6 +37,10 @@ class Located:
         return top if isinstance(top, ast.stmt) else None
 
 
+_FUTURE = sum({getattr(__future__, n).compiler_flag for n in __future__.all_feature_names})
+"""Flags of `from __future__` statements, which a kernel hands on from cell to cell."""
+
+
 def same_code(a: types.CodeType, b: types.CodeType) -> bool:
     """Whether two code objects do the same: all but file names and line numbers is compared, nested code too."""
     if a is b:
@@ -50,7 +55,7 @@ def same_code(a: types.CodeType, b: types.CodeType) -> bool:
         and a.co_argcount == b.co_argcount
         and a.co_posonlyargcount == b.co_posonlyargcount
         and a.co_kwonlyargcount == b.co_kwonlyargcount
-        and a.co_flags == b.co_flags
+        and a.co_flags & ~_FUTURE == b.co_flags & ~_FUTURE
         and getattr(a, "co_exceptiontable", b"") == getattr(b, "co_exceptiontable", b"")
         and len(a.co_consts) == len(b.co_consts)
         and all(same_constant(x, y) for x, y in zip(a.co_consts, b.co_consts, strict=True))
@@ -137,13 +142,11 @@ class _Index:
 
 @lru_cache(maxsize=256)
 def _index(text: str) -> _Index | None:
-    try:
-        tree = ast.parse(text)
-        top = compile(tree, "<text>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    except (SyntaxError, ValueError):
+    tops = compiled_ways(text)
+    if not tops:
         return None
     codes: dict[tuple[str, int], tuple[types.CodeType, ...]] = {}
-    stack = [top]
+    stack = [*tops]
     while stack:
         code = stack.pop()
         for constant in code.co_consts:
@@ -151,9 +154,24 @@ def _index(text: str) -> _Index | None:
                 key = (constant.co_name, constant.co_firstlineno)
                 codes[key] = (*codes.get(key, ()), constant)
                 stack.append(constant)
+    tree = ast.parse(text)
     nodes: dict[tuple[str, int], tuple[tuple[Any, tuple[ast.AST, ...]], ...]] = {}
     _nodes(tree, (), nodes)
     return _Index(codes, nodes)
+
+
+def compiled_ways(text: str) -> list[types.CodeType]:
+    """A text compiled as a whole, as files are, and statement by statement, as IPython compiles cells.
+
+    The two differ: within one compilation Python calls an attribute of an imported name in another way.
+    """
+    try:
+        tree = ast.parse(text)
+        whole = compile(tree, "<text>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        parts = [ast.Module([s], []) for s in tree.body if len(tree.body) > 1]
+        return [whole, *(compile(p, "<text>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True) for p in parts)]
+    except (SyntaxError, ValueError):
+        return []
 
 
 def _nodes(node: ast.AST, parents: tuple[ast.AST, ...], found: dict[tuple[str, int], tuple[tuple[Any, tuple[ast.AST, ...]], ...]]) -> None:
