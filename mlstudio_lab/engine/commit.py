@@ -132,6 +132,8 @@ def commit(c: Connection, live: Live, ending: Ending, at: datetime) -> Ended:
     if outcome and ending.event == "succeed":
         joined = join(c, plan, [Edge.from_json(e) for e in outcome.edges], outputs, at)
     usage |= {"edges": joined.kinds, "stored": ending.stored}
+    if joined.labelled:
+        usage["labelled"] = joined.labelled
     if outcome and outcome.effects:
         usage["effects"] = {k: v for k, v in outcome.effects.items() if k in ("files", "env", "cwd")}
     runs.update_run(

@@ -12,7 +12,6 @@ import structlog
 
 from mlstudio_lab.blobs.store import Blobs
 from mlstudio_lab.core.clock import Clock
-from mlstudio_lab.core.edges import Edge
 from mlstudio_lab.core.errors import BadInput, BadName, Conflict, NotFound, StorageFailed
 from mlstudio_lab.core.ids import is_ulid
 from mlstudio_lab.core.memo import MemoParts, explain
@@ -114,6 +113,7 @@ class Engine:
             raise
         self.versions.stored(plan)
         self._remember_last(plan, live.number)
+        self.running.changed()
         if wait_s and live.state not in FINAL and not live.needs:
             await self.running.waiting.until(run, wait_s)
         return await self.view(run, 0.0)
@@ -182,8 +182,8 @@ class Engine:
         epoch, at = self.running.label_epoch, self.clock.now()
 
         def work(c: Connection) -> list[dict[str, Any]]:
-            edges: list[Edge] = [resolved.edge for resolved in lineage.edges_of_run(c, hot.run)]
-            return relabel(c, plan, edges, hot.outputs, at)
+            edges = [resolved.edge for resolved in lineage.edges_of_run(c, hot.run)]
+            return relabel(c, plan, edges, hot.outputs, at).warnings
 
         new = await asyncio.wrap_future(self.ledger.write(work))
         hot.warnings, hot.epoch = [*hot.warnings, *(w for w in new if w not in hot.warnings)], epoch
@@ -341,6 +341,18 @@ class Engine:
         for n, event in enumerate(said, 1):
             if n > cursor:
                 yield {"n": n, **event}
+
+    def said(self, run: str) -> list[dict[str, Any]] | None:
+        """What a run under way has said so far; None when it is not under way."""
+        live = self._live(run)
+        return None if live is None else list(live.stream.events)
+
+    def progress(self, run: str) -> dict[str, Any]:
+        """What is known of a run under way before the ledger knows it; empty for any other."""
+        live = self.running.lives.get(run)
+        if live is None:
+            return {}
+        return {"state": live.state, "executor": live.executor, "needs": live.needs, "started_at": views.moment(live.started_at)}
 
     def log_of(self, row: runs.RunRow) -> list[dict[str, Any]]:
         """What a run said; of a reused one, what the run said that it was taken from."""

@@ -6,17 +6,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from mlstudio_lab.core.edges import Edge
+from mlstudio_lab.core.labels import UNCLASSIFIED, Label, join_over
 from mlstudio_lab.core.memo import GLOBAL
 from mlstudio_lab.engine.model import Plan
 from mlstudio_lab.ledger import datasets, lineage, runs
 from mlstudio_lab.ledger.connection import Connection
 from mlstudio_lab.ledger.labels import LabelRow, any_asserted, labels_of, put_label_set
-
-if TYPE_CHECKING:
-    from mlstudio_lab.core.labels import Label
 
 _PLAIN: Final = frozenset({"int", "float", "bool", "str", "NoneType", "complex"})
 """Types a person types; one that no run made carries no classification of its own."""
@@ -26,10 +24,17 @@ _MOST_WARNINGS: Final = 200
 
 @dataclass(slots=True)
 class Joined:
-    """What came of a run's edges: how many of each kind, and what people should know."""
+    """What came of a run's edges.
+
+    Attributes:
+        kinds: How many edges of each kind.
+        warnings: What people should know: labels that reach an output for the first time.
+        labelled: "output.column" -> every label that is worth a line; the next run's news is measured against it.
+    """
 
     kinds: dict[str, int] = field(default_factory=dict)
     warnings: list[dict[str, Any]] = field(default_factory=list)
+    labelled: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -57,12 +62,12 @@ def join(c: Connection, plan: Plan, edges: list[Edge], outputs: Mapping[str, Any
     ends = {name: lineage.End(value.get("content") or value.get("digest") or "") for name, value in values.items()}
     if edges:
         lineage.put_edges(c, plan.run, edges, inputs={n: i.end for n, i in inputs.items()}, outputs=ends)
-    kinds = {str(kind): n for kind, n in Counter(edge.kind for edge in edges).items()}
-    warnings = relabel(c, plan, edges, outputs, at) if any_asserted(c) else []
-    return Joined(kinds, warnings)
+    joined = relabel(c, plan, edges, outputs, at) if any_asserted(c) else Joined()
+    joined.kinds = {str(kind): n for kind, n in Counter(edge.kind for edge in edges).items()}
+    return joined
 
 
-def relabel(c: Connection, plan: Plan, edges: list[Edge], outputs: Mapping[str, Any] | None, at: datetime) -> list[dict[str, Any]]:
+def relabel(c: Connection, plan: Plan, edges: list[Edge], outputs: Mapping[str, Any] | None, at: datetime) -> Joined:
     """Joins labels over a run's edges and stores them with its outputs; gives the warnings for what is new.
 
     Args:
@@ -72,34 +77,30 @@ def relabel(c: Connection, plan: Plan, edges: list[Edge], outputs: Mapping[str, 
         outputs: Payload json.
         at: When.
     """
-    from mlstudio_lab.core.labels import Taxonomy, join_over
-
     inputs = _inputs(plan.request)
     stored = labels_of(c, {d for i in inputs.values() for d in (i.end.content, *i.inside) if d})
     counted = [e for e in edges if not _is_bare(inputs.get(e.input), stored)]
     known = {(e.input, e.input_column): _label(inputs.get(e.input), e.input_column, stored) for e in counted}
     if not any(known.values()):
-        return []
-    joined = join_over(counted, known, Taxonomy())
+        return Joined()
+    arrived = join_over(counted, known)
     values = (outputs or {}).get("values") or {}
     before = _before(c, plan)
     by_content: dict[str, dict[str, LabelRow]] = {}
-    for (output, column), label in joined.items():
+    for (output, column), label in arrived.items():
         value = values.get(output) or {}
         if content := value.get("content") or value.get("digest"):
             by_content.setdefault(content, {})[column] = LabelRow(None, label.to_json())
-    _into_parts(outputs, values, joined, by_content)
+    _into_parts(outputs, values, arrived, by_content)
     for content, labels in by_content.items():
         put_label_set(c, content, labels, actor=plan.caller.actor, at=at)
-    return _warnings(c, counted, known, joined, inputs, before)
+    return _told(c, counted, known, inputs, before)
 
 
 def effective(row: LabelRow | None) -> Label | None:
     """What counts for a column: asserted and propagated together; None (unclassified) when neither is there."""
     if row is None:
         return None
-    from mlstudio_lab.core.labels import Label
-
     found = [Label.from_json(part) for part in (row.asserted, row.propagated) if part is not None]
     return None if not found else found[0] if len(found) == 1 else found[0].join(found[1])
 
@@ -151,14 +152,12 @@ def _label(given: _Input | None, column: str, stored: Mapping[tuple[str, str], L
 
 
 def _all(rows: Any) -> Label | None:
-    from mlstudio_lab.core.labels import Label
-
     joined: Label | None = None
     for row in rows:
         label = effective(row)
         if label is None:
             # Unclassified counts as the most restrictive, but what is known of the other columns is kept.
-            label = Label.parse(["unclassified"])
+            label = UNCLASSIFIED
         joined = label if joined is None else joined.join(label)
     return joined
 
@@ -183,47 +182,50 @@ def _into_parts(
             by_content.setdefault(content, {}).update({column: LabelRow(None, label.to_json()) for column in leaf.get("columns") or [""]})
 
 
-def _before(c: Connection, plan: Plan) -> set[tuple[str, str, str]]:
-    """(output, column, label) of this module's last result: what people were told already."""
-    for row in runs.list_runs(c, module=str(plan.name), state="succeeded", limit=4):
-        if row.id != plan.run and row.outputs:
-            named = {v.get("content") or v.get("digest"): n for n, v in (row.outputs.get("values") or {}).items()}
-            return {
-                (named[content], column, str(label))
-                for (content, column), stored in labels_of(c, [d for d in named if d]).items()
-                if (label := effective(stored)) is not None
-            }
-    return set()
+def _before(c: Connection, plan: Plan) -> Mapping[str, list[str]]:
+    """What people were told of this module's last result."""
+    for row in runs.list_runs(c, module=str(plan.name), state="succeeded", limit=4, wide=False):
+        if row.id != plan.run and (labelled := (row.usage or {}).get("labelled")) is not None:
+            return dict(labelled)
+    return {}
 
 
-def _warnings(
+def _told(
     c: Connection,
     edges: list[Edge],
     known: Mapping[tuple[str, str], Label | None],
-    joined: Mapping[tuple[str, str], Label],
     inputs: Mapping[str, _Input],
-    before: set[tuple[str, str, str]],
-) -> list[dict[str, Any]]:
+    before: Mapping[str, list[str]],
+) -> Joined:
+    told = Joined()
     named = datasets.named_by_content(c, {i.end.content for i in inputs.values() if i.end.content})
     into: dict[tuple[str, str], list[Edge]] = {}
     for edge in edges:
-        into.setdefault((edge.output, edge.output_column), []).append(edge)
-    found: list[dict[str, Any]] = []
-    for (output, column), label in joined.items():
-        if (output, column, str(label)) in before or len(found) >= _MOST_WARNINGS:
-            continue
-        sources = [e for e in into.get((output, column), ()) if _says_something(known.get((e.input, e.input_column)))]
-        if not sources or not _says_something(label):
+        if edge.kind != "indirect" and _says_something(known.get((edge.input, edge.input_column))):
+            into.setdefault((edge.output, edge.output_column), []).append(edge)
+    for (output, column), sources in into.items():
+        label = _all_of(known[e.input, e.input_column] for e in sources)
+        shown = f"{output}.{column}" if column else output
+        words = [w for w in label.words() if w not in ("unclassified", "public")]
+        told.labelled[shown] = words
+        if set(words) <= set(before.get(shown, ())) or len(told.warnings) >= _MOST_WARNINGS:
             continue
         first = sources[0]
         given = inputs.get(first.input)
-        origin = name_of(given.end if given else lineage.End(""), first.input, named) + (
-            f".{first.input_column}" if first.input_column else ""
+        origin = name_of(given.end if given else lineage.End(""), first.input, named)
+        origin += f".{first.input_column}" if first.input_column else ""
+        said = ", ".join(words)
+        told.warnings.append(
+            {"output": output, "column": column, "label": said, "from": origin, "text": f"{shown} carries {said} from {origin}"}
         )
-        shown = f"{output}.{column}" if column else output
-        text = f"{shown} carries {label} from {origin}"
-        found.append({"output": output, "column": column, "label": str(label), "from": origin, "text": text})
-    return found
+    return told
+
+
+def _all_of(labels: Any) -> Label:
+    joined: Label | None = None
+    for label in labels:
+        joined = label if joined is None else joined.join(label)
+    return joined or UNCLASSIFIED
 
 
 def _says_something(label: Label | None) -> bool:

@@ -481,11 +481,16 @@ class Running:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("background work failed", exc_info=error)
 
+    def dismiss(self) -> None:
+        """Lets everybody go who waits for a run: the service is about to stop, its successor is asked again."""
+        for live in list(self.lives.values()):
+            live.stream.close({"t": "state", "state": live.state})
+            self.waiting.notify(live.plan.run)
+
     async def close(self) -> None:
         """Forgets everything in hand; the ledger has what a next service takes up."""
         for live in list(self.lives.values()):
             live.stop_timers()
-            live.stream.close({"t": "state", "state": live.state})
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 from typing import Any
 
 from mlstudio_lab.core.clock import Clock
 from mlstudio_lab.core.ids import ulid
-from mlstudio_lab.core.memo import GLOBAL
 from mlstudio_lab.engine.model import Plan
 from mlstudio_lab.wire.task import Task
 
@@ -44,7 +42,7 @@ def build_task(plan: Plan, attempt: str, fence: int, home: str, sources: dict[st
         run=plan.run,
         name=str(plan.name),
         bundle=plan.code.bundle.to_json(),
-        inputs=request.get("payload") or empty_inputs(),
+        inputs=request.get("payload") or {},
         home=home,
         origins=request.get("origins") or {},
         sources=sources,
@@ -58,19 +56,3 @@ def build_task(plan: Plan, attempt: str, fence: int, home: str, sources: dict[st
         gpus=request.get("gpus") or 0.0,
         memory_bytes=request.get("memory_bytes") or 0,
     )
-
-
-@lru_cache(maxsize=1)
-def empty_inputs() -> dict[str, Any]:
-    """The payload of a run that got no live values."""
-    from mlstudio_lab.blobs.store import Blobs
-    from mlstudio_lab.data.code_refs import NoCode
-    from mlstudio_lab.data.graph import pack
-
-    nowhere: Blobs = None  # type: ignore[assignment]  # nothing here is big enough for a blob
-    return pack({"args": [], "kwargs": {}, "globals": {}}, nowhere, NoCode()).to_json()
-
-
-def input_name(name: str) -> str:
-    """An input's name as the code says it."""
-    return name.removeprefix(GLOBAL)

@@ -122,6 +122,15 @@ class Versions:
                 hint=f"make the source a {known} again, or give it another name",
             )
 
+    def check_known(self, name: Name) -> None:
+        """Refuses a name that is no module.
+
+        Raises:
+            NotFound: With near matches.
+        """
+        if str(name) not in self._kinds and not self._ledger.read(lambda c: modules.list_versions(c, str(name), limit=1)):
+            raise self._ledger.read(lambda c: _not_found(c, Ref(name)))
+
     def dev(self, name: str, actor: str) -> int:
         """The number of a person's `dev` version, 0 when there is none."""
         known = self._dev.get((name, actor))

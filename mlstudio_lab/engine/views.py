@@ -88,6 +88,7 @@ def of_row(
     edges = usage.pop("edges", None) or {}
     effects = usage.pop("effects", None) or {}
     stored = bool(usage.pop("stored", False))
+    usage.pop("labelled", None)
     request = row.request or {}
     return {
         "id": row.id,
