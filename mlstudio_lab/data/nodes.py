@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from blake3 import blake3
 
+from mlstudio_lab.data.shapes import qualified
 from mlstudio_lab.data.walk import ByIdentity, ByName, Walk
 from mlstudio_lab.wire.task import Leaf
 
@@ -14,12 +16,14 @@ from mlstudio_lab.wire.task import Leaf
 class NodeTable:
     """Mutable and shared things of named values, numbered.
 
-    Two tables over values with equal digests number corresponding nodes alike, in any process. `unpack` gives the
-    table of what it unpacked, numbered exactly as on the side that packed.
+    Between processes a node is meant by the name it was first met under and its number there, so that tables over
+    values with equal digests agree name by name, whatever other names there are. `unpack` gives the table of what it
+    unpacked, numbered exactly as on the side that packed.
 
     Attributes:
         nodes: The things themselves, kept alive.
         index: `id` of a node -> its number.
+        starts: The first node's number and the name, for each name in order.
         leaves: Number -> the blob a node was decoded from; true for as long as the node is unchanged.
 
     Example:
@@ -28,8 +32,9 @@ class NodeTable:
         (2, 1)
     """
 
-    def __init__(self, nodes: Sequence[Any], leaves: Mapping[int, Leaf] | None = None) -> None:
+    def __init__(self, nodes: Sequence[Any] = (), starts: Sequence[tuple[int, str]] = (), leaves: Mapping[int, Leaf] | None = None) -> None:
         self.nodes = list(nodes)
+        self.starts = list(starts)
         self.index = {id(node): at for at, node in enumerate(self.nodes)}
         self.leaves = dict(leaves or {})
         self._namer = ByIdentity()
@@ -47,11 +52,32 @@ class NodeTable:
             _, bodies = walk.root(name, values[name])
             for _ in bodies:
                 pass
-        return cls(walk.nodes)
+        return cls(walk.nodes, walk.starts[1:])
 
     def number(self, obj: object) -> int | None:
         """The number of a node, None for anything else."""
         return self.index.get(id(obj))
+
+    def place(self, number: int) -> tuple[str, int, str]:
+        """What means a node in any process: the name it was first met under, its number there, its type."""
+        start, name = self.starts[bisect_right(self.starts, number, key=lambda entry: entry[0]) - 1]
+        return name, number - start, qualified(type(self.nodes[number]))
+
+    def at(self, place: tuple[str, int, str]) -> int | None:
+        """The number of the node at a place, None when there is no such node here.
+
+        Example:
+            >>> table = NodeTable.of({"x": [[]]})
+            >>> table.at(table.place(1)), table.at(("y", 0, "builtins.list"))
+            (1, None)
+        """
+        name, local, kind = place
+        for position, (start, found) in enumerate(self.starts):
+            if found == name:
+                end = self.starts[position + 1][0] if position + 1 < len(self.starts) else len(self.nodes)
+                number = start + local
+                return number if number < end and qualified(type(self.nodes[number])) == kind else None
+        return None
 
     def snapshot(self) -> list[bytes]:
         """Each node's own present state; frames and arrays by content, other nodes in it by number."""

@@ -45,9 +45,9 @@ def pack(
         blobs: Where frames and arrays go.
         code: The person's functions and classes, which travel by name.
         known: Nodes the other side has: a value that is one of them travels as a reference and arrives as that side's
-            own object. A copy travels along for readers that have no such side.
+            own object. A copy travels along for readers that have no such object.
         updates: Numbers of nodes of `known` whose own state changed; their new state travels.
-        nodes: `NodeTable.of(values)` when it is there already; it travels, so that both sides number alike.
+        nodes: The nodes as they shall be numbered on both sides, over whatever names; by default `NodeTable.of(values)`.
         described: `digest_values(values)` when it is there already.
 
     Raises:
@@ -62,12 +62,11 @@ def pack(
         if known is None:
             table = NodeTable.of(values) if nodes is None else nodes
             packing.see(table.nodes)
-            refs, plain = _named(packing, values, (dict(values), table.nodes, [])), b""
+            refs, plain = _named(packing, values, [(dict(values), table.nodes, table.starts), []]), b""
         else:
-            states = [(k, *state_of(known.nodes[k])) for k in updates]
-            refs = _named(packing, values, (dict(values), [], states))
-            packing.known = None
-            plain = packing.dump((dict(values), [], [])) if packing.met_known else b""
+            states = [packing.state(k, known) for k in updates]
+            refs = _named(packing, values, [(dict(values), (), ()), states])
+            plain = packing.plain(dict(values))
         graph = framed(b"", [memoryview(refs), memoryview(plain)])
         payload = Payload(leaves=packing.leaves, values=dict(described if described is not None else digest_values(values, code)))
         for leaf, value in packing.leaf_values:
@@ -85,10 +84,10 @@ def _content(value: Any) -> str:
     return shape.content() if shape.content is not None and not shape.children else ""
 
 
-def _named(packing: _Packing, values: Mapping[str, object], whole: tuple[Any, ...]) -> bytes:
+def _named(packing: _Packing, values: Mapping[str, object], parts: Sequence[Any]) -> bytes:
     """The pickle of everything, or the refusal with the name of the value that could not cross."""
     try:
-        return packing.dump(whole)
+        return packing.dump(*parts)
     except CannotCross as error:
         for name, value in values.items():
             try:
@@ -108,10 +107,11 @@ class _Packing:
         self.changed = changed
         self.leaves: list[Leaf] = []
         self.leaf_values: list[tuple[Leaf, Any]] = []
-        self.met_known = False
+        self.met: dict[int, Any] = {}
         self._leaf_at: dict[int, int] = {}
         self._small = 0
         self._kept: list[Any] = []
+        self._stands_for: dict[int, Any] = {}
         self._owners: set[int] = set()
 
     def see(self, nodes: Sequence[Any]) -> None:
@@ -129,16 +129,27 @@ class _Packing:
                         self._owners.add(id(owner))
                     others.append((first, last))
 
-    def dump(self, value: Any) -> bytes:
-        """The pickle of a value.
+    def plain(self, values: dict[str, object]) -> bytes:
+        """The same values without references, and the frames and arrays referred to; empty when nothing was.
+
+        Only for readers that lack the live objects, so whatever else the changes refer to is not copied.
+        """
+        known, self.known = self.known, None
+        if not self.met or known is None:
+            return b""
+        return self.dump((values, {known.place(k): node for k, node in self.met.items() if _may_be_leaf(node)}))
+
+    def dump(self, *values: Any) -> bytes:
+        """The pickles of values one after the other, in which later ones share things with earlier ones.
 
         Raises:
             CannotCross: Something in it cannot be carried.
         """
         out = io.BytesIO()
-        pickler = (_Pickler if self.known is None else _ReferringPickler)(out, self)
+        pickler = _Pickler(out, self) if self.known is None else _ReferringPickler(out, self, self.known)
         try:
-            pickler.dump(value)
+            for value in values:
+                pickler.dump(value)
         except CannotCross:
             raise
         except RecursionError as error:
@@ -168,6 +179,13 @@ class _Packing:
         ref = self.blobs.put(encoded.codec, encoded.chunks)
         return self._kept_leaf(value, Leaf(encoded.codec, ref.digest, "", size, encoded.columns))
 
+    def state(self, k: int, known: NodeTable) -> tuple[tuple[str, int, str], str, Any]:
+        """A changed node's place and new state."""
+        node = known.nodes[k]
+        kind, state = state_of(node)
+        self._stands_for[id(state)] = node
+        return known.place(k), kind, state
+
     def known_leaf(self, k: int, value: Any, known: NodeTable) -> None:
         """Reuses the blob a node was read from, when the node has not changed since."""
         if k in known.leaves and k not in self.changed and id(value) not in self._leaf_at:
@@ -176,6 +194,8 @@ class _Packing:
     def _kept_leaf(self, value: Any, leaf: Leaf) -> tuple[Any, ...]:
         self._kept.append(value)
         at = self._leaf_at[id(value)] = len(self.leaves)
+        if id(value) in self._stands_for:
+            self._leaf_at[id(self._stands_for[id(value)])] = at
         self.leaves.append(leaf)
         if not leaf.content:
             self.leaf_values.append((leaf, value))
@@ -242,14 +262,20 @@ class _Pickler(pickle.Pickler):
 class _ReferringPickler(_Pickler):
     """Writes nodes the other side has as references to them."""
 
-    def persistent_id(self, obj: Any) -> int | None:
-        """The number of a node the other side has."""
-        known = self._packing.known
-        k = known.index.get(id(obj)) if known is not None else None
-        if k is not None and known is not None:
-            self._packing.met_known = True
-            self._packing.known_leaf(k, obj, known)
-        return k
+    def __init__(self, out: io.BytesIO, packing: _Packing, known: NodeTable) -> None:
+        super().__init__(out, packing)
+        self._known = known
+        self._index = known.index
+
+    def persistent_id(self, obj: Any) -> tuple[str, int, str] | None:
+        """The place of a node the other side has."""
+        k = self._index.get(id(obj))
+        if k is None:
+            return None
+        if k not in self._packing.met:
+            self._packing.met[k] = obj
+            self._packing.known_leaf(k, obj, self._known)
+        return self._known.place(k)
 
 
 def _figure(figure: Any) -> Any:

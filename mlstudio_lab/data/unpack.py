@@ -10,6 +10,7 @@ import io
 import mmap
 import os
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ class Unpacked:
 
     values: dict[str, Any]
     updates: list[Update] = field(default_factory=list)
-    nodes: NodeTable = field(default_factory=lambda: NodeTable([]))
+    nodes: NodeTable = field(default_factory=NodeTable)
 
 
 def unpack(payload: Payload, blobs: Blobs, code: CodeRefs, *, known: NodeTable | None = None) -> Unpacked:
@@ -55,28 +56,75 @@ def unpack(payload: Payload, blobs: Blobs, code: CodeRefs, *, known: NodeTable |
     """
     data = memoryview(base64.b64decode(payload.graph)) if payload.graph else blobs.open(payload.graph_blob).data
     _, (refs, plain) = unframed(data)
-    use_plain = known is None and len(plain) > 0
-    reader = _Unpickler(plain if use_plain else refs, payload.leaves, blobs, code, known)
+
+    def reader(pickled: memoryview, live: _Live | None) -> _Unpickler:
+        return _Unpickler(pickled, payload.leaves, blobs, code, live)
+
     try:
-        values, nodes, states = reader.load()
+        if known is None and len(plain):
+            return Unpacked(reader(plain, None).load()[0])
+        live = None if known is None else _Live(known, lambda: reader(plain, None).load()[1] if len(plain) else {})
+        first = reader(refs, live)
+        values, nodes, starts = first.load()
+        states = first.load() if known is not None else []
     except RecursionError as error:
         raise CannotCross("nested too deeply to be carried", subject="nesting", hint="flatten it") from error
-    table = NodeTable(nodes)
-    table.leaves = {table.index[key]: payload.leaves[at] for key, at in reader.leaf_of.items() if key in table.index}
-    return Unpacked(values, [Update(*state) for state in states] if known is not None else [], table)
+    updates = []
+    for place, kind, state in states:
+        number = known.at(place) if known is not None else None
+        if number is not None:  # what nobody here holds needs no new state
+            updates.append(Update(number, kind, state))
+    table = NodeTable(nodes, starts)
+    table.leaves = {table.index[key]: payload.leaves[at] for key, at in first.leaf_of.items() if key in table.index}
+    return Unpacked(values, updates, table)
+
+
+class _Live:
+    """This side's own objects, by the places a payload means them by; copies for those that are not here."""
+
+    def __init__(self, known: NodeTable, copies: Callable[[], dict[tuple[str, int, str], Any]]) -> None:
+        self._known = known
+        self._make_copies = copies
+        self._copies: dict[tuple[str, int, str], Any] | None = None
+
+    def find(self, place: tuple[str, int, str]) -> Any:
+        """The live object at a place, else a copy of it.
+
+        Raises:
+            CannotCross: There is neither.
+        """
+        number = self._known.at(place)
+        if number is not None:
+            return self._known.nodes[number]
+        if self._copies is None:
+            self._copies = self._make_copies()
+        if place not in self._copies:
+            raise _not_here(place)
+        return self._copies[place]
+
+
+def _not_here(place: tuple[str, int, str]) -> CannotCross:
+    subject = f"{place[0]} ({place[2]})"
+    return CannotCross("the result refers to a live object that is not here", subject=subject, hint="run it again without reuse")
 
 
 class _Unpickler(pickle.Unpickler):
     """Gives the marks in a graph their meaning."""
 
-    def __init__(self, data: memoryview, leaves: list[Leaf], blobs: Blobs, code: CodeRefs, known: NodeTable | None) -> None:
+    def __init__(self, data: memoryview, leaves: list[Leaf], blobs: Blobs, code: CodeRefs, live: _Live | None) -> None:
         super().__init__(io.BytesIO(data))
         self._leaves = leaves
         self._blobs = blobs
-        self._known = known
+        self._live = live
         self._decoded: dict[int, Any] = {}
         self.leaf_of: dict[int, int] = {}
-        self._marks = {"code": code.find, "leaf": self._leaf, "inline": _inline, "looking_at": _looking_at, "own_attributes": _own_attributes}
+        self._marks = {
+            "code": code.find,
+            "leaf": self._leaf,
+            "inline": _inline,
+            "looking_at": _looking_at,
+            "own_attributes": _own_attributes,
+        }
 
     def find_class(self, module: str, name: str) -> Any:
         """The meaning of a mark, or the global of that name."""
@@ -84,16 +132,15 @@ class _Unpickler(pickle.Unpickler):
             return self._marks[name]
         return super().find_class(module, name)
 
-    def persistent_load(self, number: int) -> Any:
-        """This side's own node of that number.
+    def persistent_load(self, place: tuple[str, int, str]) -> Any:
+        """This side's own object at that place.
 
         Raises:
-            CannotCross: This side has no such nodes.
+            CannotCross: It is not here.
         """
-        if self._known is None:
-            subject = f"node {number}"
-            raise CannotCross("the payload refers to live objects that are not here", subject=subject, hint="fetch the result again")
-        return self._known.nodes[number]
+        if self._live is None:
+            raise _not_here(place)
+        return self._live.find(place)
 
     def _leaf(self, at: int) -> Any:
         if at not in self._decoded:

@@ -109,7 +109,7 @@ class Walk:
         self._composites: dict[int, bytes] = {}
         self._kept: list[Any] = []
         self._memory: dict[int, list[tuple[int, int, int]]] = {}
-        self._starts: list[tuple[int, str]] = [(0, "")]
+        self.starts: list[tuple[int, str]] = [(0, "")]
         self._fresh: dict[int, Any] = {}
         self._frozen = False
         self.unknown = 0
@@ -120,7 +120,7 @@ class Walk:
         self._frozen = True
         self._namer = namer
         self._content = True
-        self._starts = [(0, "")]
+        self.starts = [(0, "")]
         self._composites.clear()
         self._kept.clear()
 
@@ -130,7 +130,7 @@ class Walk:
         Raises:
             CannotCross: A part of the value can neither be taken apart nor digested.
         """
-        self._starts.append((len(self.nodes), name))
+        self.starts.append((len(self.nodes), name))
         self._composites.clear()  # references are written relative to the name they are seen under
         first = len(self.nodes)
         return self.reference(value), self._bodies(first)
@@ -142,7 +142,7 @@ class Walk:
 
     def forget_last_root(self) -> None:
         """Takes back the newest named value with all its nodes, so that another name owns what it shares."""
-        start, _ = self._starts.pop()
+        start, _ = self.starts.pop()
         for node in self.nodes[start:]:
             self.index.pop(id(node), None)
         del self.nodes[start:]
@@ -269,10 +269,10 @@ class Walk:
         return tag + b"\xff" + blake3(data).digest()
 
     def _ref(self, at: int) -> bytes:
-        start, _ = self._starts[-1]
+        start, _ = self.starts[-1]
         if at >= start:
             return b"r" + struct.pack(">Q", at - start)
-        for first, name in reversed(self._starts):
+        for first, name in reversed(self.starts):
             if first <= at:
                 return b"a" + text(name) + struct.pack(">Q", at - first)
         raise IndexError(at)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import datetime
-
-
 import pathlib
-
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+from data_people import Colour, Fixed, Pair, Point, Slotted
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
-from data_people import Colour, Fixed, Pair, Point, Slotted
 
 texts = st.text(max_size=6)
 hashable_scalars = st.one_of(

@@ -136,6 +136,38 @@ def test_results_can_be_read_where_the_live_objects_are_not(blobs: LocalBlobs) -
     assert plain.values["y"][1].equals(pl.DataFrame({"a": [1]}))
 
 
+def test_nodes_are_meant_by_name_whatever_else_is_there(blobs: LocalBlobs) -> None:
+    x, y, frame = [1], {"k": [2]}, pl.DataFrame({"a": [1]})
+    run = Crossing(blobs, frame=frame, x=x, y=y)
+    run.there["x"].append(run.there["frame"])
+    run.there["y"]["k"].append(3)
+    run.there["frame"][0, "a"] = 5
+    payload = pack({"y": run.there["y"], "f": [run.there["frame"]]}, blobs, CODE, known=run.nodes, updates=run.nodes.changed(run.before))
+    # The same question asked again elsewhere: there the frame is a dataset and no live object.
+    other_x, other_y = [1], {"k": [2]}
+    known = NodeTable.of({"y": other_y, "x": other_x})
+    arrived = unpack(payload, blobs, CODE, known=known)
+    apply_updates(arrived.updates, known)
+    assert arrived.values["y"] is other_y
+    assert other_y == {"k": [2, 3]}
+    assert other_x[1] is arrived.values["f"][0]
+    assert other_x[1].to_dicts() == [{"a": 5}]
+    assert x == [1]
+
+
+def test_numbering_may_follow_other_names_than_the_graph(blobs: LocalBlobs) -> None:
+    x, y = [1], [2]
+    table = NodeTable.of({"arg x": x, "arg y": y})
+    arrived = unpack(pack({"args": [x], "kwargs": {"y": y}}, blobs, CODE, nodes=table), blobs, CODE)
+    arrived.values["args"][0].append(9)
+    assert arrived.nodes.place(arrived.nodes.number(arrived.values["kwargs"]["y"]) or 0) == ("arg y", 0, "builtins.list")
+    back = pack({"return": arrived.values["kwargs"]["y"]}, blobs, CODE, known=arrived.nodes, updates=[0])
+    final = unpack(back, blobs, CODE, known=table)
+    apply_updates(final.updates, table)
+    assert final.values["return"] is y
+    assert x == [1, 9]
+
+
 def test_every_kind_is_updated_in_place(blobs: LocalBlobs) -> None:
     kinds: dict[str, Any] = {
         "list": [1], "dict": {"a": 1}, "set": {1}, "bytearray": bytearray(b"ab"), "deque": collections.deque([1], 5), "counter": collections.Counter("aa"),
