@@ -50,6 +50,23 @@ class Inputs:
             found[f"argument {number + 1}"] = value
         return {**self.globals, **found, **self.kwargs}
 
+    def put(self, name: str, value: Any, interface: Interface, *, free: bool) -> None:
+        """Sets one input by name, in place of whatever argument the caller gave for it.
+
+        Example:
+            >>> from mlstudio_lab.core.interface import Port
+            >>> inputs = Inputs(args=[1, 2]); inputs.put("b", 5, Interface((Port("a"), Port("b"))), free=False); inputs.args
+            [1, 5]
+        """
+        if free:
+            self.globals[name] = value
+            return
+        positional = [port.name for port in interface.inputs if not port.implicit and not port.variadic]
+        if name in positional and positional.index(name) < len(self.args):
+            self.args[positional.index(name)] = value
+        else:
+            self.kwargs[name] = value
+
 
 def open_inputs(task: Task, blobs: Any, code: Any) -> Inputs:
     """The task's inputs, decoded; columns a person may not read are never decoded.
@@ -67,6 +84,7 @@ def open_inputs(task: Task, blobs: Any, code: Any) -> Inputs:
     from mlstudio_lab.data.graph import unpack
 
     inputs = Inputs()
+    interface = Interface.from_json(task.bundle["interface"])
     if task.inputs:
         payload = Payload.from_json(task.inputs)
         inputs.moved += sum(leaf.bytes for leaf in payload.leaves)
@@ -79,7 +97,9 @@ def open_inputs(task: Task, blobs: Any, code: Any) -> Inputs:
     for parameter, dataset in task.datasets.items():
         value, size = _dataset(parameter, dataset, task.sources.get(parameter) or {}, blobs, code)
         inputs.moved += size
-        (inputs.globals if task.bundle["kind"] == "cell" or _is_free(task, parameter) else inputs.kwargs)[parameter] = value
+        inputs.put(parameter, value, interface, free=task.bundle["kind"] == "cell" or _is_free(task, parameter))
+    for parameter, value in task.parameters.items():
+        inputs.put(parameter, value, interface, free=task.bundle["kind"] == "cell" or _is_free(task, parameter))
     for name, source in task.sources.items():
         granted = source.get("granted")
         if granted is not None and name not in task.datasets:
