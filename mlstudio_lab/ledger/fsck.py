@@ -8,6 +8,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import select, text
@@ -15,7 +16,8 @@ from sqlalchemy.sql import ClauseElement
 
 from mlstudio_lab.blobs.store import Blobs
 from mlstudio_lab.core.bundle import Bundle
-from mlstudio_lab.core.errors import StudioError
+from mlstudio_lab.core.clock import Clock
+from mlstudio_lab.core.errors import Corrupt, StudioError
 from mlstudio_lab.ledger import audit
 from mlstudio_lab.ledger.connection import Connection, Statement
 from mlstudio_lab.ledger.ledger import Ledger
@@ -119,6 +121,26 @@ def check(ledger: Ledger, blobs: Blobs) -> list[Finding]:
     known = {finding.where for finding in damaged}
     findings += _ask(ledger, "ledger.db", lambda c: _missing(c, blobs, known))
     return findings
+
+
+def check_folder(folder: Path, clock: Clock, blobs: Blobs) -> list[Finding]:
+    """As `check`, of a ledger that nobody opened yet; one too damaged to open is a finding.
+
+    Args:
+        folder: The ledger's folder.
+        clock: As for `Ledger.open`.
+        blobs: Every blob in it is read through.
+
+    Raises:
+        NotFound: There is no ledger in the folder.
+        Incompatible: It is of another version of the studio.
+    """
+    try:
+        ledger = Ledger.open(folder, clock, writing=False)
+    except Corrupt as error:
+        return [Finding("ledger.db", error.message), *_damaged(blobs)]
+    with ledger:
+        return check(ledger, blobs)
 
 
 def _ask(ledger: Ledger, where: str, question: Any) -> list[Finding]:

@@ -22,7 +22,7 @@ from mlstudio_lab.core.clock import Clock
 from mlstudio_lab.core.errors import BadInput, Conflict, NotFound, Unavailable
 from mlstudio_lab.ledger.connection import Connection
 from mlstudio_lab.ledger.places import MOUNTS, check_local
-from mlstudio_lab.ledger.schema import bring_up, connect, revision_of, sqlite_storage, storage_error
+from mlstudio_lab.ledger.schema import bring_up, check_readable, connect, sqlite_storage, storage_error
 
 T = TypeVar("T")
 
@@ -146,7 +146,7 @@ class Ledger:
         with sqlite_storage(ledger.path):
             raw = connect(ledger.path, writing=False)
             ledger._idle.append(raw)
-            revision_of(raw)
+            check_readable(raw, ledger.path)
         return ledger
 
     def __enter__(self) -> Self:

@@ -96,6 +96,19 @@ def revision_of(raw: sqlite3.Connection) -> str | None:
     return str(raw.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
 
+def check_readable(raw: sqlite3.Connection, path: Path, versions: Path = VERSIONS) -> None:
+    """Returns when a file opened for reading is a ledger of the newest revision.
+
+    Raises:
+        Incompatible: It is of a newer or an older studio, or not a ledger.
+    """
+    found = revision_of(raw)
+    newest = sorted(file.name.split("_")[0] for file in versions.glob("r[0-9]*.py"))[-1]
+    if found != newest:
+        hint = "start the studio once, which brings it forward" if (found or "") < newest else "update mlstudio_lab"
+        raise Incompatible(f"{path} has schema {found}, this studio reads {newest}", subject=str(path), hint=hint)
+
+
 def bring_up(path: Path, at: datetime, versions: Path = VERSIONS) -> None:
     """Leaves the file a ledger of the newest revision: new files are filled, older ones copied beside and migrated.
 

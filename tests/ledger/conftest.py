@@ -56,5 +56,10 @@ class Scene:
 
 
 @pytest.fixture
+def scene_of() -> type[Scene]:
+    return Scene
+
+
+@pytest.fixture
 def scene(ledger: Ledger, clock: FakeClock) -> Scene:
     return Scene(ledger, clock)

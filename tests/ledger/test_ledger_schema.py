@@ -73,7 +73,7 @@ def older_and_newer(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_an_older_ledger_is_copied_and_migrated(tmp_path: Path, clock: FakeClock) -> None:
-    old, new = older_and_newer(tmp_path)
+    _, new = older_and_newer(tmp_path)
     with Ledger.open(tmp_path / "led", clock) as ledger:
         ledger.write(lambda c: events.append(c, "k", "kept", {}, clock.now())).result(timeout=10)
     path = tmp_path / "led" / FILE

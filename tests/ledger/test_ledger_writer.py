@@ -140,7 +140,7 @@ def test_a_reader_sees_one_state_throughout(ledger: Ledger, clock: FakeClock) ->
 
 
 def test_a_reader_cannot_write(ledger: Ledger, clock: FakeClock) -> None:
-    with pytest.raises(Exception, match="readonly|query_only|read-only"):
+    with pytest.raises(Exception, match=r"readonly|query_only|read-only"):
         ledger.read(add(clock, "x"))
     with pytest.raises(BadInput):
         ledger.read(lambda c: c.next_number())
