@@ -114,17 +114,8 @@ def known_values(named: Mapping[str, Any]) -> dict[str, Value]:
     return {name: describe(value) for name, value in named.items()}
 
 
-def _put(inputs: Inputs, task: Task, name: str, value: Any) -> None:
-    """Sets one input by name, over what the graph brought, wherever that stands."""
-    ports = task.bundle["interface"]["inputs"]
-    if task.bundle["kind"] == "cell" or any(port["name"] == name and port["implicit"] for port in ports):
-        inputs.globals[name] = value
-        return
-    positional = [port["name"] for port in ports if not port["implicit"] and not port["variadic"]]
-    if name in positional[: len(inputs.args)]:
-        inputs.args[positional.index(name)] = value
-    else:
-        inputs.kwargs[name] = value
+def _is_free(task: Task, name: str) -> bool:
+    return any(port["name"] == name and port["implicit"] for port in task.bundle["interface"]["inputs"])
 
 
 def _dataset(parameter: str, dataset: Mapping[str, Any], source: Mapping[str, Any], blobs: Any, code: Any) -> tuple[Any, int]:
