@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+import sys
 from typing import Any, Final
 
 from mlstudio_lab.core.bundle import Bundle, Unit
@@ -51,7 +52,7 @@ async def first_rows(studio: Studio, payload: dict[str, Any], n: int) -> dict[st
     """
     engine = studio.engine
     attempt = new_id(engine.clock)
-    lock = Lock(platform.python_version(), _platform(), ())
+    lock = Lock(platform.python_version(), f"{sys.platform}-{platform.machine()}", ())
     bundle = Bundle("function", "head", (Unit("main", "main", _SOURCE),), Interface((Port("value"), Port("n")), (Port("return"),)), lock)
     kind = str(((payload.get("values") or {}).get("value") or {}).get("type", ""))
     dataset = {"name": "", "version": "", "payload": payload, "as": "pandas" if kind.startswith("pandas") else "polars"}
@@ -83,9 +84,3 @@ async def first_rows(studio: Studio, payload: dict[str, Any], n: int) -> dict[st
         raise StudioError(f"the rows cannot be read ({kind or outcome.state})", subject="head", hint="mlstudio fsck looks for damage")
     found: dict[str, Any] = json.loads(text)
     return found
-
-
-def _platform() -> str:
-    import sysconfig
-
-    return sysconfig.get_platform()
