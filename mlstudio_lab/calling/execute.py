@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from mlstudio_lab.calling import ambient as ambient_state
 from mlstudio_lab.calling import rng
+from mlstudio_lab.calling.cells import run_cell
 from mlstudio_lab.calling.failures import to_failure
 from mlstudio_lab.calling.inputs import Inputs, known_values, open_inputs
 from mlstudio_lab.calling.interrupt import Interrupt, Limits, forget_peak, peak_bytes
+from mlstudio_lab.calling.lineage import Lineage
 from mlstudio_lab.calling.load import Loaded, load
 from mlstudio_lab.calling.loaded_versions import LoadedVersions
 from mlstudio_lab.calling.missing import named_in
@@ -25,7 +27,6 @@ from mlstudio_lab.calling.results import bound_names, deleted_names, is_display_
 from mlstudio_lab.calling.shell import Displays
 from mlstudio_lab.calling.sources import places
 from mlstudio_lab.calling.stage import Emit, Stage
-from mlstudio_lab.calling.visiting import Visitors
 from mlstudio_lab.core.bundle import Bundle
 from mlstudio_lab.core.errors import CannotCross, StudioError
 from mlstudio_lab.wire.task import Outcome, OutcomeState, Task, Usage
@@ -181,12 +182,12 @@ class _Attempt:
             loaded.run_imports()
             observer.refresh()
             inputs = self._inputs(loaded)
-            visitors = Visitors(inputs.named(self.bundle.interface))
+            lineage = Lineage(inputs.named(self.bundle.interface))
             snapshot = inputs.known.snapshot() if inputs.known is not None else None
             wall, cpu = perf_counter(), process_time()
             try:
-                with visitors:
-                    dict.update(loaded.namespace, visitors.handed(inputs.globals))
+                with lineage:
+                    dict.update(loaded.namespace, inputs.globals)
                     loaded.run_definitions()
                     ambient_state.reapply_filters(task.ambient)
                     if task.seed is not None:
@@ -194,20 +195,20 @@ class _Attempt:
                     before = loaded.namespace.bound()
                     deleted: list[str] = []
                     if self.bundle.kind == "function":
-                        value = loaded.call(*visitors.handed_list(inputs.args), **visitors.handed(inputs.kwargs))
-                        results = {"return": returned(value, self.bundle.entry)}
+                        results = {"return": returned(loaded.call(*inputs.args, **inputs.kwargs), self.bundle.entry)}
+                        lineage.mark()
                     else:
-                        shown = _run_cell(loaded, displays)
+                        shown = _run_cell(loaded, displays, lineage)
                         after = loaded.namespace.bound()
                         static = {port.name for port in self.bundle.interface.outputs}
                         results = {**bound_names(before, after, static, task.outputs), **shown}
                         deleted = deleted_names(before, after)
                     displays.figures()
-                    taken = visitors.taken(results)
+                taken = lineage.taken(results)
             finally:
                 self.usage.wall_s = perf_counter() - wall
                 self.usage.cpu_s = process_time() - cpu
-        return _Results(taken, deleted, inputs.known, snapshot, visitors)
+        return _Results(taken, deleted, inputs.known, snapshot, lineage)
 
     def _inputs(self, loaded: Loaded) -> Inputs:
         started = perf_counter()
@@ -230,7 +231,7 @@ class _Attempt:
         self.usage.moved_bytes += self.packed.bytes
         if self.packed.left:
             self.effects["left"] = self.packed.left
-        made, widened = results.visitors.edges(self.packed.values, known_values(results.visitors.inputs))
+        made, widened = results.lineage.edges(self.packed.values, known_values(results.lineage.inputs))
         self.edges = [edge.to_json() for edge in made]
         if widened:
             self.effects["widened"] = widened
@@ -264,35 +265,18 @@ class _Results:
     deleted: list[str]
     known: Any
     snapshot: Any
-    visitors: Visitors
+    lineage: Lineage
 
 
-def _run_cell(loaded: Loaded, displays: Displays) -> dict[str, Any]:
+def _run_cell(loaded: Loaded, displays: Displays, lineage: Lineage) -> dict[str, Any]:
     """Runs a cell and shows its last value: {"_": value} when it has one."""
     cell = loaded.cell()
-    _exec(cell.body, loaded.namespace)
-    if cell.last is None:
-        return {}
-    value = _exec(cell.last, loaded.namespace)
+    value = run_cell(cell, loaded.namespace)
+    lineage.mark()
     if not cell.shown or value is None:
         return {}
     displays.show(value)
     return {} if is_display_only(value) else {"_": value}
-
-
-def _exec(code: Any, namespace: dict[str, Any]) -> Any:
-    """Executes code that may await at top level."""
-    import inspect
-
-    value = eval(code, namespace)  # noqa: S307 — the person's own cell
-    if code.co_flags & inspect.CO_COROUTINE:
-        import asyncio
-
-        async def whole() -> Any:
-            return await value
-
-        return asyncio.run(whole())
-    return value
 
 
 def _forget_local_modules(before: Mapping[str, Any], home: str) -> None:

@@ -124,7 +124,8 @@ def _unpacked(failure: Failure, code: Any, blobs: Any) -> BaseException | None:
     try:
         from mlstudio_lab.data.graph import unpack
 
-        values = unpack(Payload.from_json(failure.payload), blobs if blobs is not None else _NoBlobs(), _refs(code)).values
+        store: Any = blobs if blobs is not None else _NoBlobs()
+        values = unpack(Payload.from_json(failure.payload), store, _refs(code)).values
     except Exception:  # noqa: BLE001 — unpickling runs the person's own constructors
         return None
     exc = values.get("exception")
@@ -180,7 +181,11 @@ def _frame(file: str, line: int, function: str) -> tuple[FrameType, int]:
     Source of the method: tblib; frames cannot be constructed, so a one-statement code object with another name runs once.
     """
     line = max(line, 1)
-    code: CodeType = _RAISE.replace(co_filename=file, co_name=function, co_qualname=function, co_firstlineno=line)
+    if function == "<module>":
+        # A module's code begins at line 1; tools that show context count from there.
+        code: CodeType = compile("\n" * (line - 1) + "raise stop", file, "exec")
+    else:
+        code = _RAISE.replace(co_filename=file, co_name=function, co_qualname=function, co_firstlineno=line)
     try:
         exec(code, {"stop": _Stop, "__name__": "__main__", "__file__": file})
     except _Stop as stop:

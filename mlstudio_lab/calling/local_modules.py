@@ -65,6 +65,10 @@ class LocalModules(importlib.abc.MetaPathFinder):
         spec.has_location = False
         return spec
 
+    def serves(self, name: str) -> bool:
+        """Whether a dotted name is one of the given files or a package above one."""
+        return name in self._names
+
     def __enter__(self) -> None:
         if self._sources:
             self._aside = self._take_out()

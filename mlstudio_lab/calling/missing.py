@@ -24,7 +24,7 @@ def named_in(error: BaseException | None) -> list[str]:
         if isinstance(error, UnboundLocalError):
             pass
         elif isinstance(error, NameError):
-            found += [error.name] if getattr(error, "name", None) else _QUOTED.findall(str(error))
+            found += [error.name] if error.name else _QUOTED.findall(str(error))
         elif type(error).__name__ in ("SQLInterfaceError", "CatalogException"):
             found += _TABLE.findall(str(error)) or _QUOTED.findall(str(error))
         error = error.__cause__ or error.__context__

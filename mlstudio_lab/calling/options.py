@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -89,7 +90,15 @@ _POLARS_DEFAULTS: Final = {
 
 
 def _polars(polars: Any) -> dict[str, Any]:
-    state = polars.Config.state(if_set=True)
+    config = sys.modules.get("polars.config")
+    names, direct = getattr(config, "_POLARS_CFG_ENV_VARS", None), getattr(config, "_POLARS_CFG_DIRECT_VARS", None)
+    if names is None or direct is None:
+        state = polars.Config.state(if_set=True)
+    else:
+        # What Config.state(if_set=True) gives, without asking for 26 variables one by one.
+        held = getattr(os.environ, "_data", {})
+        state = {name.decode(): os.environ[name.decode()] for name in held if name.startswith(b"POLARS_") and name.decode() in names}
+        state.update({name: get() for name, get in direct.items()})
     return {k: v for k, v in state.items() if v != _POLARS_DEFAULTS.get(k, _NONE) and _json(v)}
 
 
@@ -140,7 +149,8 @@ def _reset_numpy(numpy: Any, values: Mapping[str, Any]) -> None:
     numpy.seterr(**_NUMPY_ERRORS)
 
 
-_SKIPPED_RC: Final = frozenset({"backend", "backend_fallback"})
+_INLINE: Final = "module://matplotlib_inline.backend_inline"
+_SKIPPED_RC: Final = frozenset({"backend", "backend_fallback", "interactive"})
 
 
 def _matplotlib(matplotlib: Any) -> dict[str, Any]:
@@ -155,18 +165,30 @@ def _matplotlib(matplotlib: Any) -> dict[str, Any]:
             found[key] = {k: list(v) for k, v in value.by_key().items()}
         elif _json(value):
             found[key] = value
-    backend = dict.get(now, "backend")
-    if isinstance(backend, str) and backend.lower() not in ("agg", ""):
-        found["backend"] = backend
     return found
+
+
+def is_inline() -> bool:
+    """Whether matplotlib is loaded here and draws into the notebook."""
+    matplotlib: Any = sys.modules.get("matplotlib")
+    backend = dict.get(matplotlib.rcParams, "backend") if hasattr(matplotlib, "rcParams") else None
+    return isinstance(backend, str) and "inline" in backend
+
+
+def draw_inline() -> None:
+    """Makes a loaded matplotlib draw into the notebook; one loaded later follows MPLBACKEND by itself."""
+    matplotlib: Any = sys.modules.get("matplotlib")
+    if not hasattr(matplotlib, "use"):
+        return
+    if not is_inline():
+        matplotlib.use(_INLINE)
+    # The inline backend shows what was drawn while interactive, and a run before may have put that back.
+    matplotlib.interactive(True)
 
 
 def _put_matplotlib(matplotlib: Any, values: Mapping[str, Any]) -> None:
     for key, value in values.items():
-        if key == "backend":
-            if "inline" in value:
-                matplotlib.use("module://matplotlib_inline.backend_inline")
-        elif key == "axes.prop_cycle":
+        if key == "axes.prop_cycle":
             from cycler import cycler
 
             matplotlib.rcParams[key] = cycler(**value)
@@ -176,8 +198,7 @@ def _put_matplotlib(matplotlib: Any, values: Mapping[str, Any]) -> None:
 
 def _reset_matplotlib(matplotlib: Any, values: Mapping[str, Any]) -> None:
     for key in values:
-        if key != "backend":
-            dict.__setitem__(matplotlib.rcParams, key, dict.__getitem__(matplotlib.rcParamsDefault, key))
+        dict.__setitem__(matplotlib.rcParams, key, dict.__getitem__(matplotlib.rcParamsDefault, key))
 
 
 _DECIMAL: Final = (28, "ROUND_HALF_EVEN")

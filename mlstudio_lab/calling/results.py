@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping
 from types import BuiltinFunctionType, FunctionType, GeneratorType, ModuleType
 from typing import Any, Final
@@ -37,7 +36,9 @@ def _running(value: Any) -> str:
     return ""
 
 
-def bound_names(before: Mapping[str, Any], after: Mapping[str, Any], static: Collection[str], wanted: Collection[str] | None) -> dict[str, Any]:
+def bound_names(
+    before: Mapping[str, Any], after: Mapping[str, Any], static: Collection[str], wanted: Collection[str] | None
+) -> dict[str, Any]:
     """The data a cell bound: names new or bound anew, and those its source binds; functions, classes and modules are code.
 
     Args:
@@ -74,7 +75,7 @@ def is_spent(value: object) -> bool:
         >>> import io; file = io.StringIO(); file.close(); is_spent(file)
         True
     """
-    return isinstance(value, io.IOBase) and value.closed
+    return getattr(value, "closed", None) is True and hasattr(value, "close")
 
 
 def is_display_only(value: object) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import builtins
-import os
 import sys
 import tempfile
 import threading
 from typing import Any, Final
 
+from mlstudio_lab.calling.rng import rng_state, set_rng_state
 from mlstudio_lab.calling.stage import Stage
 
 _state: dict[str, Any] = {"shell": None}
@@ -22,7 +22,7 @@ def warm() -> None:
 
 
 class Displays:
-    """Within this block what is displayed goes to a stage; without IPython loaded nothing is set up until it is needed."""
+    """Within this block what is displayed goes to a stage."""
 
     __slots__ = ("_stage",)
 
@@ -35,8 +35,11 @@ class Displays:
             builtins.display = _display  # type: ignore[attr-defined]
         if not hasattr(builtins, "get_ipython"):
             builtins.get_ipython = _shell  # type: ignore[attr-defined]
-        if "IPython" in sys.modules:
+        if _state["shell"] is None:
+            # Made before anything is observed, and without using up the randomness the person's code continues with.
+            before = rng_state()
             _shell()
+            set_rng_state(before)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,9 +64,10 @@ class Displays:
 
 def _display(*objects: Any, **options: Any) -> Any:
     _shell()
-    from IPython.display import display
+    from IPython import display
 
-    return display(*objects, **options)
+    show: Any = display.display
+    return show(*objects, **options)
 
 
 def _shell() -> Any:
@@ -79,21 +83,20 @@ def _make() -> Any:
     from traitlets import Type
     from traitlets.config import Config
 
-    class StagePublisher(DisplayPublisher):  # type: ignore[misc]
+    class StagePublisher(DisplayPublisher):
         """Publishes on the stage of the run that is going on."""
 
         def publish(
-            self, data: dict[str, Any], metadata: dict[str, Any] | None = None, *, transient: dict[str, Any] | None = None,
-            update: bool = False, **_: Any,
-        ) -> None:  # fmt: skip
+            self, data: Any, metadata: Any = None, source: Any = None, *, transient: Any = None, update: Any = False, **kwargs: Any
+        ) -> None:
             if _stages:
-                _stages[-1].display(data, metadata, display_id=str((transient or {}).get("display_id", "")), update=update)
+                _stages[-1].display(data, metadata, display_id=str((transient or {}).get("display_id", "")), update=bool(update))
 
-        def clear_output(self, wait: bool = False) -> None:
+        def clear_output(self, wait: Any = False) -> None:
             if _stages:
-                _stages[-1].clear(wait)
+                _stages[-1].clear(bool(wait))
 
-    class Headless(InteractiveShell):  # type: ignore[misc]
+    class Headless(InteractiveShell):
         """A shell nobody types into."""
 
         display_pub_class = Type(StagePublisher)
@@ -103,8 +106,9 @@ def _make() -> Any:
 
     if InteractiveShell.initialized():
         # A worker inside somebody's own IPython process (tests): theirs is used as it is, publishing to the stage.
-        shell = InteractiveShell.instance()
-        shell.display_pub = StagePublisher(parent=shell)
+        shell: Any = InteractiveShell.instance()
+        publisher: Any = StagePublisher
+        shell.display_pub = publisher(parent=shell)
         return shell
     config = Config()
     config.HistoryManager.enabled = False
@@ -120,7 +124,8 @@ def _make() -> Any:
                 sys.modules[name] = module
         sys.displayhook, sys.excepthook = hooks
         _remove(folder)
-    shell.display_formatter.active_types = [t for t in shell.display_formatter.format_types]
+    formatter = shell.display_formatter
+    formatter.active_types = list(formatter.format_types)
     return shell
 
 
@@ -128,5 +133,3 @@ def _remove(folder: str) -> None:
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)
-    if os.path.isdir(folder):
-        return

@@ -46,7 +46,7 @@ def places(bundle: Bundle, origins: Mapping[str, Sequence[Any]], name: str) -> d
         origins: Unit name -> [file, first line].
         name: The module's `namespace/name`.
     """
-    found = {}
+    found: dict[tuple[str, str], Place] = {}
     for unit in bundle.units:
         origin = origins.get("main" if unit.role == "main" else unit.name)
         if origin is None and unit.role == "main":
@@ -102,8 +102,8 @@ def as_python(source: str) -> str:
     except SyntaxError:
         from IPython.core.inputtransformer2 import TransformerManager
 
-        text: str = TransformerManager().transform_cell(source)
-        return text
+        manager: Any = TransformerManager
+        return str(manager().transform_cell(source))
 
 
 def _tree(source: str, file: str, line: int, flags: int = 0) -> ast.Module:

@@ -19,7 +19,7 @@ Emit = Callable[[dict[str, Any]], None]
 
 
 class Stage:
-    """Collects a run's output and hands it on in order.
+    r"""Collects a run's output and hands it on in order.
 
     Within its block `sys.stdout` and `sys.stderr` are its own, and `display` of IPython comes here. Text is gathered for
     at most 20 ms or 16 kB before it is handed on, so a loop of small prints costs few messages.
@@ -102,7 +102,13 @@ class Stage:
                 self._emit(event)
 
     def display(
-        self, data: dict[str, Any], metadata: dict[str, Any] | None = None, *, kind: str = "display", display_id: str = "", update: bool = False
+        self,
+        data: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        *,
+        kind: str = "display",
+        display_id: str = "",
+        update: bool = False,
     ) -> None:
         """Takes a mimebundle; bytes in it become base64 text."""
         clean = {mime: _plain(value) for mime, value in data.items()}

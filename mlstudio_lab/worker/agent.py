@@ -22,6 +22,8 @@ from mlstudio_lab.worker.outcomes import write_outcome
 Emit = Callable[[dict[str, Any]], None]
 
 _MOST_WITHDRAWN: Final = 64
+_GAVE_UP: Final = 75
+"""Exit code of a process that ended because its code could not be stopped."""
 
 
 class Agent:
@@ -95,28 +97,36 @@ class Agent:
         return {"pid": os.getpid(), "host": platform.node(), "python": platform.python_version()}
 
     def _execute(self, task: Task, emit: Emit, interrupt: Interrupt, cancelled: threading.Event) -> Outcome:
-        def give_up(reason: str) -> None:
-            # The code hangs below Python, where no exception reaches it: the outcome is kept, then the process ends.
-            state, words = ("timed_out", f"its limit of {task.timeout_s:g} s") if reason == "time" else (
-                "failed", f"its limit of {task.memory_bytes >> 20} MB of memory")  # fmt: skip
-            error = StudioError(f"it went over {words} and could not be interrupted", subject=task.name, hint="raise the limit")
-            outcome = Outcome(task.attempt, task.fence, task.run, state, failure=to_failure(error, (), by="worker").to_json())  # type: ignore[arg-type]
-            try:
-                self._keep(outcome)
-                if self.on_give_up is not None:
-                    self.on_give_up(outcome)
-            finally:
-                os._exit(75)
-
         try:
-            outcome = execute(
-                task, self.blobs, emit, cancelled, versions=self.versions, interrupt=interrupt, give_up=give_up,
-                ignored_threads=frozenset(t.ident for t in self.own_threads if t.ident is not None), at_begin=self.at_begin, at_end=self.at_end,
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 — a fault of ours, or bytes that are no task: the run must end, the worker live
-            failure = to_failure(error, (), by="worker")
-            outcome = Outcome(task.attempt, task.fence, task.run, "failed", failure=failure.to_json(), worker={"tainted": "it failed by itself"})
-        return outcome
+            return execute(
+                task,
+                self.blobs,
+                emit,
+                cancelled,
+                versions=self.versions,
+                interrupt=interrupt,
+                give_up=lambda reason: self._give_up(task, reason),
+                ignored_threads=frozenset(thread.ident for thread in self.own_threads if thread.ident is not None),
+                at_begin=self.at_begin,
+                at_end=self.at_end,
+            )
+        except Exception as error:  # noqa: BLE001 — a fault of ours, or a task that is none: the run must end and be told
+            failure = to_failure(error, (), by="worker").to_json()
+            return Outcome(task.attempt, task.fence, task.run, "failed", failure=failure, worker={"tainted": "it failed by itself"})
+
+    def _give_up(self, task: Task, reason: str) -> None:
+        """The code hangs below Python, where no exception reaches it: the outcome is kept, then the process ends."""
+        late = reason == "time"
+        limit = f"{task.timeout_s:g} s" if late else f"{task.memory_bytes >> 20} MB of memory"
+        error = StudioError(f"it went over its limit of {limit} and could not be interrupted", subject=task.name, hint="raise the limit")
+        failure = to_failure(error, (), by="worker").to_json()
+        outcome = Outcome(task.attempt, task.fence, task.run, "timed_out" if late else "failed", failure=failure)
+        try:
+            self._keep(outcome)
+            if self.on_give_up is not None:
+                self.on_give_up(outcome)
+        finally:
+            os._exit(_GAVE_UP)
 
     def _keep(self, outcome: Outcome) -> bytes:
         outcome.worker = {**self.about(), **outcome.worker}

@@ -15,7 +15,7 @@ from typing import Any
 from mlstudio_lab.calling.interrupt import on_sigint
 from mlstudio_lab.core.errors import Incompatible, StudioError
 from mlstudio_lab.wire import frames
-from mlstudio_lab.wire.task import PROTOCOL, Outcome, Task
+from mlstudio_lab.wire.task import PROTOCOL, Failure, Outcome, Task
 from mlstudio_lab.worker.agent import Agent
 from mlstudio_lab.worker.prewarm import prewarm
 from mlstudio_lab.worker.streams import Descriptors
@@ -80,7 +80,8 @@ class Worker:
             outcome, _ = agent.run_task(task, lambda event: self._send({"event": event, "attempt": task.attempt}))
         except StudioError as error:
             # The outcome could not be kept: the engine must not believe it.
-            outcome = Outcome(task.attempt, task.fence, task.run, "failed", failure={"type": type(error).__name__, "message": str(error), "by": "worker"})
+            failure = Failure(f"{type(error).__module__}.{type(error).__qualname__}", str(error), by="worker")
+            outcome = Outcome(task.attempt, task.fence, task.run, "failed", failure=failure.to_json())
         message: dict[str, Any] = {"outcome": outcome.to_json()}
         if outcome.worker.get("tainted"):
             message["retire"] = outcome.worker["tainted"]

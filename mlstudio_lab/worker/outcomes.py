@@ -44,7 +44,9 @@ def write_outcome(home: Path, attempt: str, fence: int, data: bytes) -> Path:
         finally:
             os.close(fd)
     except OSError as error:
-        raise StorageFailed(f"the outcome cannot be written: {error.strerror}", subject=str(folder), hint="free space there, then run again") from error
+        raise StorageFailed(
+            f"the outcome cannot be written: {error.strerror}", subject=str(folder), hint="make room or give access there, then run again"
+        ) from error
     return path
 
 

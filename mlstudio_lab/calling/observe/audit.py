@@ -66,7 +66,9 @@ def _take(watcher: Watcher, event: str, args: tuple[Any, ...]) -> None:
         name = _text(path)
         writing = any(c in mode for c in "wax+") if isinstance(mode, str) else bool((flags or 0) & _WRITES)
         if writing:
-            watcher.writes(name)
+            # tempfile "opens" the folder and hands in an opener that makes the file.
+            if not os.path.isdir(name):
+                watcher.writes(name)
         else:
             watcher.reads(name, 3)
     elif event in ("os.listdir", "os.scandir"):

@@ -25,6 +25,17 @@ def person_line(files: frozenset[str], frame: FrameType | None) -> tuple[str, in
     return "", 0, ""
 
 
+def is_import(files: frozenset[str], frame: FrameType | None) -> bool:
+    """Whether a library is being imported between the person's code and this frame: what it does then is the library's own."""
+    steps = 0
+    while frame is not None and steps < _MOST_STEPS and frame.f_code.co_filename not in files:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+        steps += 1
+    return False
+
+
 def is_person(files: frozenset[str], frame: FrameType | None, through: tuple[str, ...] = ()) -> bool:
     """Whether a frame is the person's code, looking through frames of the files whose names end as `through` says."""
     while frame is not None:

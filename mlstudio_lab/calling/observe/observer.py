@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from types import FrameType
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from mlstudio_lab.data.files import file_digest
 from mlstudio_lab.wire.task import Impurity
 
 _MOST_FILES: Final = 2_000
+_THROUGH: Final = ("/os.py", "<frozen os>", "<frozen _collections_abc>", "/_collections_abc.py")
 _SEED_HINT: Final = "; add --seed N to make it repeatable"
 
 
@@ -72,6 +74,7 @@ class Observer:
         self._environment: dict[str, str | None] = {}
         self._found: dict[tuple[str, str, int], Impurity] = {}
         self._saw_cwd = False
+        self._listed_environment = False
         self._marks: dict[str, Any] = {}
         self._used_before_seed: set[str] = set()
         self._wraps: Wraps | None = None
@@ -99,6 +102,26 @@ class Observer:
         if self._wraps is not None:
             self._wraps.put(self)
 
+    @contextlib.contextmanager
+    def in_namespace(self, namespace: MutableMapping[str, Any]) -> Iterator[None]:
+        """Names bound to an unwrapped function before (`from time import time`) are bound to the wrapped one meanwhile."""
+        wrapped = self._wraps.originals if self._wraps is not None else {}
+        swapped = {name: value for name, value in namespace.items() if id(value) in wrapped}
+        for name, value in swapped.items():
+            namespace[name] = wrapped[id(value)]
+        try:
+            yield
+        finally:
+            for name, value in swapped.items():
+                if namespace.get(name) is wrapped[id(value)]:
+                    namespace[name] = value
+
+    def imported(self) -> None:
+        """A library was loaded by the person's code; its generator's start is where observation of it begins."""
+        self.refresh()
+        for name, mark in rng.positions().items():
+            self._marks.setdefault(name, mark)
+
     # -- what hooks and wraps report ------------------------------------------------------------------------------
 
     def reads(self, path: str, depth: int = 1) -> None:
@@ -108,18 +131,23 @@ class Observer:
         full = os.path.abspath(path)
         if not paths.is_own(full, self._home) or full in self._writes:
             return
+        if os.path.isdir(full) and frames.is_import(self.files, sys._getframe(1)):
+            return  # a library looks around while it is imported
         self._reads[path] = (full, _identity(full))
 
     def writes(self, path: str) -> None:
         """A file was opened for writing, moved or removed."""
         full = os.path.abspath(path)
-        if full not in self._writes and paths.is_own(full, self._home):
+        if full not in self._writes and paths.is_own(full, self._home) and not frames.is_import(self.files, sys._getframe(1)):
             file, line, _ = frames.person_line(self.files, sys._getframe(1))
             self._writes[full] = (path, line if file else 0)
 
     def impure(self, what: str, detail: str, frame: FrameType | None = None) -> None:
         """Something makes the result not reusable; the line is that of the nearest frame of the person's code."""
-        _, line, _ = frames.person_line(self.files, frame or sys._getframe(1))
+        frame = frame or sys._getframe(1)
+        if frames.is_import(self.files, frame):
+            return
+        _, line, _ = frames.person_line(self.files, frame)
         self._found.setdefault((what, detail, line), Impurity(what, detail, line))
 
     def clock(self, name: str, frame: FrameType | None) -> None:
@@ -129,7 +157,7 @@ class Observer:
 
     def environment(self, name: str, value: str | None, frame: FrameType | None) -> None:
         """An environment variable was read; counts when the person's code reads it."""
-        if not frames.is_person(self.files, frame, ("/os.py", "<frozen os>", "<frozen _collections_abc>", "/_collections_abc.py")):
+        if self._listed_environment or not frames.is_person(self.files, frame, _THROUGH):
             return
         self._environment[name] = value
         if self._declared is not None and name not in self._declared:
@@ -137,7 +165,8 @@ class Observer:
 
     def whole_environment(self, frame: FrameType | None) -> None:
         """All of the environment was listed by the person's code."""
-        if frames.is_person(self.files, frame):
+        if frames.is_person(self.files, frame, _THROUGH):
+            self._listed_environment = True
             self.impure("environment", "reads the whole environment", frame)
 
     def working_directory(self, frame: FrameType | None) -> None:

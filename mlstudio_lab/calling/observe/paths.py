@@ -33,7 +33,7 @@ def is_own(path: str, home: str) -> bool:
         >>> is_own("/proc/self/stat", ""), is_own("/data/flights.csv", "")
         (False, True)
     """
-    if path.startswith(_SYSTEM) or path.endswith(_ENDINGS) or path.startswith(_installation()):
+    if path.startswith(_SYSTEM + _installation()) or path.endswith(_ENDINGS):
         return False
     if home and (path == home or path.startswith(home + "/")):
         return False

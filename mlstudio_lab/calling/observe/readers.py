@@ -171,7 +171,8 @@ def _sampling(wraps: Wraps, name: str) -> Callable[[Any], Any]:
     def outer(original: Any) -> Any:
         def sample(*args: Any, **kwargs: Any) -> Any:
             observer = wraps.observer
-            if observer is not None and kwargs.get("seed") is None and not (name == "shuffle" and len(args) > 1) and not observer.is_seeded("polars"):
+            seeded = kwargs.get("seed") is not None or (name == "shuffle" and len(args) > 1)
+            if observer is not None and not seeded and not observer.is_seeded("polars"):
                 observer.impure("random", f"polars {name} without a seed", sys._getframe(1))
             return original(*args, **kwargs)
 
@@ -199,7 +200,7 @@ def _sql(wraps: Wraps) -> Callable[[Any], Any]:
             if observer is not None and isinstance(query, str):
                 for one, two in _QUOTED.findall(query):
                     path = one or two
-                    if os.path.exists(path) or glob.has_magic(path) and glob.glob(path):
+                    if os.path.exists(path) or (glob.has_magic(path) and glob.glob(path)):
                         for found in _expanded(path):
                             observer.reads(found)
                     elif _REMOTE.match(path):

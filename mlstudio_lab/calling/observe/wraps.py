@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import os
 import random
 import secrets
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from mlstudio_lab.calling.observe import readers
+from mlstudio_lab.calling import rng
+from mlstudio_lab.calling.local_modules import LocalModules
+from mlstudio_lab.calling.observe import frames, readers
 
 if TYPE_CHECKING:
     from mlstudio_lab.calling.observe.observer import Observer
@@ -62,6 +67,7 @@ class Wraps:
                 setattr(owner, name, original)
             self._undo.clear()
             self._done.clear()
+            self.originals.clear()
 
     def wrap(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
         """Replaces an attribute by what `make` makes of it; absent attributes are left out."""
@@ -79,10 +85,58 @@ class Wraps:
         setattr(owner, name, wrapped)
 
 
+_quiet: Final = threading.local()
+"""Set while one source of entropy draws from another: it is reported once, by the name the person used."""
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    before = getattr(_quiet, "now", False)
+    _quiet.now = True
+    try:
+        yield
+    finally:
+        _quiet.now = before
+
+
 def _ready(module: str) -> bool:
     """Whether a module has been imported to its end."""
     spec = getattr(sys.modules[module], "__spec__", None)
     return not getattr(spec, "_initializing", False)
+
+
+def _builtins(wraps: Wraps) -> None:
+    """Libraries imported during a run are wrapped at once, and the randomness their import uses up is put back."""
+
+    def outer(original: Any) -> Any:
+        def __import__(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+            observer = wraps.observer
+            if observer is None or level or name in sys.modules or getattr(_importing, "now", False) or _is_local(name):
+                return original(name, globals, locals, fromlist, level)
+            before, marks = rng.rng_state(), rng.positions()
+            _importing.now = True
+            try:
+                return original(name, globals, locals, fromlist, level)
+            finally:
+                _importing.now = False
+                now = rng.positions()
+                if any(now[generator] != mark for generator, mark in marks.items()):
+                    rng.set_rng_state(before)
+                if wraps.observer is observer:
+                    observer.imported()
+
+        return __import__
+
+    wraps.wrap(builtins, "__import__", outer)
+
+
+_importing: Final = threading.local()
+
+
+def _is_local(name: str) -> bool:
+    """Whether a name is one of the bundle's own files, whose code is the person's."""
+    first = sys.meta_path[0]
+    return isinstance(first, LocalModules) and first.serves(name)
 
 
 def _time(wraps: Wraps) -> None:
@@ -108,12 +162,20 @@ def _entropy(wraps: Wraps, label: str) -> Callable[[Any], Any]:
     def outer(original: Any) -> Any:
         def entropy(*args: Any, **kwargs: Any) -> Any:
             observer = wraps.observer
-            if observer is not None:
-                frame = sys._getframe(1)
-                # tempfile names its files with random letters; no result depends on them.
-                if "/tempfile.py" not in frame.f_code.co_filename:
-                    observer.impure("random", f"uses {label}", frame)
-            return original(*args, **kwargs)
+            if observer is None or getattr(_quiet, "now", False):
+                return original(*args, **kwargs)
+            frame = sys._getframe(1)
+            name = frame.f_code.co_filename
+            if name.endswith("/uuid.py") and frame.f_back is not None:
+                frame = frame.f_back
+            # tempfile names its files with random letters, numpy fills generators it unpickles twice, libraries name their
+            # own parts with uuids; no result depends on these.
+            if not name.endswith(("/tempfile.py", "/numpy/random/_pickle.py")) and not (
+                ("uuid" in label or name.endswith("/uuid.py")) and not frames.is_person(observer.files, frame)
+            ):
+                observer.impure("random", f"uses {label}", frame)
+            with _quietly():
+                return original(*args, **kwargs)
 
         return entropy
 
@@ -211,6 +273,8 @@ def _numpy_random(wraps: Wraps) -> None:
     # Every generator made without a seed draws its entropy here: default_rng(), RandomState(), SeedSequence(), PCG64().
     wraps.wrap(sys.modules["numpy.random.bit_generator"], "randbits", _entropy(wraps, "numpy.random without a seed"))
 
+    wraps.wrap(module, "RandomState", _random_state(wraps))
+
     def seeded(original: Any) -> Any:
         def seed(*args: Any, **kwargs: Any) -> Any:
             observer = wraps.observer
@@ -221,6 +285,32 @@ def _numpy_random(wraps: Wraps) -> None:
         return seed
 
     wraps.wrap(module, "seed", seeded)
+
+
+def _random_state(wraps: Wraps) -> Callable[[Any], Any]:
+    """A door to numpy's class: RandomState(4) draws entropy too before it is seeded, which must not count."""
+
+    def outer(original: Any) -> Any:
+        class Door(type):
+            def __instancecheck__(cls, instance: Any) -> bool:
+                return isinstance(instance, original)
+
+            def __subclasscheck__(cls, other: Any) -> bool:
+                return issubclass(other, original)
+
+        class RandomState(original, metaclass=Door):  # type: ignore[misc]
+            def __new__(cls, seed: Any = None) -> Any:
+                if cls is not RandomState:
+                    return original.__new__(cls, seed)
+                observer = wraps.observer
+                if seed is None and observer is not None and not getattr(_quiet, "now", False):
+                    observer.impure("random", "uses numpy.random.RandomState without a seed", sys._getframe(1))
+                with _quietly():
+                    return original(seed)
+
+        return RandomState
+
+    return outer
 
 
 def _torch(wraps: Wraps) -> None:
@@ -236,6 +326,7 @@ def _torch(wraps: Wraps) -> None:
 
 
 _WRAPPED: Final[dict[str, Callable[[Wraps], None]]] = {
+    "builtins": _builtins,
     "time": _time,
     "random": _random,
     "os": _os,
