@@ -80,11 +80,24 @@ def find_spec(name: str) -> Any:
             continue
         try:
             spec = find(name, path, None)
+        except KeyError:
+            spec = _folder_without_init(name, path)  # the finder wants its parent loaded
         except (ImportError, ValueError, AttributeError):
             continue
         if spec is not None:
             return spec
     return None
+
+
+def _folder_without_init(name: str, path: list[str] | None) -> Any:
+    from importlib.machinery import ModuleSpec
+
+    folders = [f for p in path or () if os.path.isdir(f := os.path.join(p, name.rpartition(".")[2]))]
+    if not folders:
+        return None
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = folders
+    return spec
 
 
 @lru_cache(maxsize=4096)

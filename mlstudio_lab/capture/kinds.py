@@ -76,7 +76,7 @@ def strays(source: str) -> list[tuple[int, str]]:
     body = parsed.tree.body
     found = [(s.lineno, lines[s.lineno - 1].strip()) for at, s in enumerate(body) if not is_definition(s, first=at == 0)]
     found += [(m.line, lines[m.line - 1].strip()) for m in parsed.magics]
-    return sorted(found)
+    return sorted(set(found))
 
 
 def public_functions(source: str) -> list[str]:

@@ -206,9 +206,8 @@ def _compare(name: str, path: str, text: str, module: types.ModuleType | None, s
     again = f"`{name}` was edited after it was imported: re-import it (importlib.reload, or restart the kernel)"
     seen = _FIRST.get(name)
     content = digest("text", text)
-    if seen is None or seen.spec is not spec:
-        _FIRST[name] = _Seen(spec, content)
-    elif seen.content != content:
+    known = seen is not None and seen.spec is spec
+    if known and seen is not None and seen.content != content:
         return again, ()
     try:
         tree = ast.parse(text)
@@ -217,6 +216,8 @@ def _compare(name: str, path: str, text: str, module: types.ModuleType | None, s
         return again, ()
     watched: list[tuple[dict[str, Any], str, Any]] = []
     problem = _compare_codes(name, module.__dict__, top, watched, again) or _compare_literals(name, module.__dict__, tree, watched)
+    if not known and not problem:
+        _FIRST[name] = _Seen(spec, content)
     return problem, tuple(watched)
 
 
