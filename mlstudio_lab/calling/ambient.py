@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -14,7 +15,7 @@ from mlstudio_lab.calling import options
 from mlstudio_lab.calling.rng import rng_state, set_rng_state
 from mlstudio_lab.core.digest import digest
 
-__all__ = ["applied", "key", "rng_state", "set_rng_state", "take"]
+__all__ = ["applied", "counted", "key", "rng_state", "set_rng_state", "take"]
 
 _ERROR: Final = "error"
 
@@ -44,6 +45,16 @@ def take() -> dict[str, Any]:
         "path": [entry for entry in sys.path if not _installed(entry)],
         "recursion": sys.getrecursionlimit(),
     }
+
+
+def counted() -> dict[str, Any]:
+    """The part of `take()` that `key` looks at, and the working directory: all that a remembered result needs.
+
+    Example:
+        >>> key(counted()) == key(take())
+        True
+    """
+    return {"cwd": _cwd(), "options": options.take(), "warnings": _filters()}
 
 
 def key(ambient: Mapping[str, Any]) -> dict[str, str]:
@@ -93,7 +104,11 @@ def applied(ambient: Mapping[str, Any], taint: Taint | None = None) -> Iterator[
     path = list(sys.path)
     filters = list(warnings.filters)
     own = options.take()
+    root = logging.getLogger()
+    logs = (list(root.handlers), root.level, root.disabled)
     try:
+        # Each run shows each warning once, whatever this process has shown before.
+        _mutated()
         if "env" in ambient:
             _put_environment({os.fsencode(k): os.fsencode(v) for k, v in ambient["env"].items()})
         if ambient.get("cwd") and ambient["cwd"] != folder:
@@ -122,6 +137,8 @@ def applied(ambient: Mapping[str, Any], taint: Taint | None = None) -> Iterator[
             except OSError:
                 taint.note("the working directory could not be put back")
         sys.path[:] = path
+        root.handlers[:], root.disabled = logs[0], logs[2]
+        root.setLevel(logs[1])
         if list(warnings.filters) != filters:
             warnings.filters[:] = filters  # type: ignore[index]
             _mutated()

@@ -77,7 +77,8 @@ def _own_frames(tb: TracebackType | None, files: Collection[str]) -> list[list[A
     while tb is not None:
         code = tb.tb_frame.f_code
         if code.co_filename in files:
-            frames.append([code.co_filename, tb.tb_lineno, code.co_name, linecache.getline(code.co_filename, tb.tb_lineno).strip()[:500]])
+            source = linecache.getline(code.co_filename, tb.tb_lineno).strip()[:500]
+            frames.append([code.co_filename, tb.tb_lineno, code.co_name, source, code.co_firstlineno])
         tb = tb.tb_next
     # Endless recursion: its ends tell the story.
     return frames if len(frames) <= _MOST_FRAMES else frames[: _MOST_FRAMES // 2] + frames[-_MOST_FRAMES // 2 :]
@@ -162,8 +163,9 @@ class _NoBlobs:
 
 def _traceback(frames: Sequence[Sequence[Any]]) -> TracebackType | None:
     tb: TracebackType | None = None
-    for file, line, function, _ in reversed(frames):
-        frame, lasti = _frame(str(file), int(line), str(function))
+    for file, line, function, _, *more in reversed(frames):
+        first = int(more[0]) if more else 1 if function == "<module>" else int(line)
+        frame, lasti = _frame(str(file), int(line), str(function), first)
         tb = TracebackType(tb, frame, lasti, int(line))
     return tb
 
@@ -172,20 +174,15 @@ class _Stop(Exception):
     """Ends the code of a made frame."""
 
 
-_RAISE: Final = compile("raise stop", "", "exec")
-
-
-def _frame(file: str, line: int, function: str) -> tuple[FrameType, int]:
-    """A finished frame that says it was `function` at `line` of `file`.
+def _frame(file: str, line: int, function: str, first: int) -> tuple[FrameType, int]:
+    """A finished frame that says it was `function`, which begins at `first`, at `line` of `file`.
 
     Source of the method: tblib; frames cannot be constructed, so a one-statement code object with another name runs once.
     """
     line = max(line, 1)
-    if function == "<module>":
-        # A module's code begins at line 1; tools that show context count from there.
-        code: CodeType = compile("\n" * (line - 1) + "raise stop", file, "exec")
-    else:
-        code = _RAISE.replace(co_filename=file, co_name=function, co_qualname=function, co_firstlineno=line)
+    first = min(max(first, 1), line)
+    code: CodeType = compile("\n" * (line - first) + "raise stop", file, "exec")
+    code = code.replace(co_name=function, co_qualname=function, co_firstlineno=first)
     try:
         exec(code, {"stop": _Stop, "__name__": "__main__", "__file__": file})
     except _Stop as stop:

@@ -60,7 +60,7 @@ class LiveCode:
     """
 
     def __init__(self, closure: Closure, bundle: Callable[[], Bundle | None]) -> None:
-        self._closure = closure
+        self.closure = closure
         self._bundle = bundle
         self._tree: dict[str, str] | None = None
 
@@ -70,7 +70,7 @@ class LiveCode:
         inner = innermost(code)
         if not isinstance(code, (type, types.FunctionType)) and not isinstance(inner, types.FunctionType):
             return None
-        scope = self._closure.scope
+        scope = self.closure.scope
         if isinstance(code, type):
             own = scope.own_class(code)
         else:
@@ -79,7 +79,7 @@ class LiveCode:
         if own:
             if "<" not in qualified and self._at(scope.namespace, qualified) is code:
                 return f"__main__:{qualified}"
-            name = self._closure.named.get(id(code))
+            name = self.closure.named.get(id(code))
             return None if name is None else f"__main__:{name}"
         module = str(getattr(code, "__module__", "") or "")
         loaded = sys.modules.get(module)
@@ -95,9 +95,9 @@ class LiveCode:
         """
         module, _, qualified = name.partition(":")
         if module == "__main__":
-            found = self._at(self._closure.scope.namespace, qualified, handles=True)
+            found = self._at(self.closure.scope.namespace, qualified, handles=True)
             if found is None:
-                found = self._closure.look(qualified) if qualified.isidentifier() else None
+                found = self.closure.look(qualified) if qualified.isidentifier() else None
         else:
             loaded = sys.modules.get(module)
             found = None if loaded is None else self._at(vars(loaded), qualified)
@@ -117,7 +117,7 @@ class LiveCode:
         root = qualified.partition(".")[0] if module == "__main__" else module
         if root in self._tree:
             return self._tree[root]
-        if "main" in self._tree and module == "__main__" and root not in self._closure.items and root in self._main_names():
+        if "main" in self._tree and module == "__main__" and root not in self.closure.items and root in self._main_names():
             return self._tree["main"]
         return self._alone(root if module == "__main__" else "", module)
 
@@ -134,7 +134,7 @@ class LiveCode:
 
             files, _ = closure([module])
             return digest("live files", [[f.name, source_digest(f.text)] for f in files.values()]) if files else None
-        alone = Closure(self._closure.scope, literals=True)
+        alone = Closure(self.closure.scope, literals=True)
         alone.need([name], follow=True)
         if not alone.items:
             return None
@@ -142,7 +142,7 @@ class LiveCode:
 
     def _unnamed(self, obj: object) -> str | None:
         """The digest of a lambda or nested function without free variables, by its own text."""
-        if not isinstance(obj, types.FunctionType) or not self._closure.scope.own_function(obj) or obj.__closure__:
+        if not isinstance(obj, types.FunctionType) or not self.closure.scope.own_function(obj) or obj.__closure__:
             return None
         located = locate(obj.__code__)
         if located is None or not located.same:

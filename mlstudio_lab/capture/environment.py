@@ -125,10 +125,10 @@ def lock_for(roots: Iterable[str]) -> Lock:
     Args:
         roots: Top-level names of installed modules.
     """
-    return _lock(frozenset(roots), _environment_stamp())
+    return _lock(frozenset(roots), environment_stamp())
 
 
-def _environment_stamp() -> tuple[object, ...]:
+def environment_stamp() -> tuple[object, ...]:
     """Changes when something is installed or removed."""
     stamp = []
     for path in _site_folders():

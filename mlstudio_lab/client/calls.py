@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlstudio_lab.capture.bind import bind_arguments
+from mlstudio_lab.capture.fresh import Fresh
 from mlstudio_lab.client.datasets import Dataset
 from mlstudio_lab.client.options import Options
 from mlstudio_lab.client.runs import Run
@@ -65,6 +66,7 @@ class ModuleHandle:
         self.options = options or Options()
         self._capture: Capture | None = None
         self._captured: tuple[Any, str] | None = None
+        self._fresh: Fresh | None = None
         self._view: dict[str, Any] = {}
         self._namespace: MutableMapping[str, Any] | None = None
 
@@ -204,9 +206,11 @@ class ModuleHandle:
 
     def _live_code(self, bound: Mapping[str, Any]) -> tuple[Any, str]:
         assert self._capture is not None
+        if self._fresh is not None and self._captured is not None and self._fresh.again(bound) is not None:
+            return self._captured
         captured = self._capture(bound)
-        if self._captured is None or self._captured[0] is not captured:
-            self._captured = (captured, captured.bundle.id)
+        self._fresh = Fresh(captured, self.__mlstudio_function__, self._namespace) if self._namespace is not None else None
+        self._captured = (captured, captured.bundle.id)
         return self._captured
 
     def _stored_code(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[StoredCode, str, tuple[Any, ...], dict[str, Any]]:

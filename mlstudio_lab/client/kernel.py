@@ -60,8 +60,6 @@ def run_here(session: Session, job: Job, view: dict[str, Any], reason: str) -> t
         )
     finally:
         running_here.reset(token)
-    if reason:
-        done.outcome.effects["kernel"] = reason
     try:
         final: dict[str, Any] = session.transport.post(f"/runs/{view['id']}/outcome", done.outcome.to_json())
     except StudioError:
@@ -70,6 +68,8 @@ def run_here(session: Session, job: Job, view: dict[str, Any], reason: str) -> t
         raise
     if done.error is not None:
         raise done.error
+    if reason:
+        final["effects"] = {**(final.get("effects") or {}), "kernel": reason}
     return final, done.values
 
 

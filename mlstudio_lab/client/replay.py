@@ -23,7 +23,9 @@ class Replay:
 
     def say(self, events: Iterable[dict[str, Any]]) -> None:
         """Says each event; kinds that are no output (states, progress) are passed over."""
+        said = False
         for event in events:
+            said = True
             kind = event.get("t")
             if kind == "stdout":
                 sys.stdout.write(str(event.get("text", "")))
@@ -33,7 +35,8 @@ class Replay:
                 self._display(event, update=kind == "update_display" or bool(event.get("update")))
             elif kind == "clear":
                 self._clear(bool(event.get("wait")))
-        sys.stdout.flush()
+        if said:
+            sys.stdout.flush()
 
     def _display(self, event: dict[str, Any], *, update: bool) -> None:
         data = event.get("data") or {}

@@ -7,7 +7,7 @@ says it needs is sent with the same request: the bundle, the inputs, or a run in
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Protocol
 
 from mlstudio_lab.calling import ambient
@@ -26,7 +26,7 @@ from mlstudio_lab.data.code_refs import CodeRefs
 from mlstudio_lab.data.content import digest_values
 from mlstudio_lab.data.graph import NodeTable, pack
 from mlstudio_lab.wire.routes import NEEDS_BUNDLE, NEEDS_KERNEL, NEEDS_PAYLOAD
-from mlstudio_lab.wire.task import Impurity
+from mlstudio_lab.wire.task import Impurity, Value
 
 
 class Code(Protocol):
@@ -50,6 +50,7 @@ class Code(Protocol):
 _SMALL: Final = (bool, int, float, type(None))
 _SMALL_TEXT: Final = 4_096
 _MOST_ROUNDS: Final = 8
+_PARTS: Final = tuple(part.name for part in fields(Value))
 GLOBAL: Final = "global:"
 
 
@@ -131,16 +132,17 @@ class Submission:
         try:
             view = self._ask()
             while True:
+                if view["state"] in FINAL:
+                    # It ended, or was answered from memory, before anything could be streamed.
+                    self._replay.say(view.get("log") or ())
+                    break
                 if NEEDS_KERNEL in view.get("needs", ()):
                     view = self._in_kernel(view)
-                if view["state"] in FINAL:
                     break
-                view = follow(self._session, view, self._replay.say)
+                view = {**follow(self._session, view, self._replay.say), "log": []}
         except KeyboardInterrupt:
             stop(self._session, self.request["run"])
             raise
-        if view["reused"]:
-            self._replay.say(view.get("log") or ())
         run = self._run(view)
         run.announce()
         return run
@@ -150,14 +152,14 @@ class Submission:
 
     def _first_request(self) -> dict[str, Any]:
         job, captured = self._job, self._job.captured
-        state = ambient.take()
-        self._ambient = state
+        state = ambient.counted()
         free = {name: value for name, value in captured.inputs.items() if isinstance(value, Dataset)}
         request: dict[str, Any] = {
             "run": self._session.new_run_id(),
             "module": job.name,
             "version": job.version,
-            "values": {name: value.to_json() for name, value in self._values.items()},
+            # Not `to_json`: that copies deeply, and this is the hot path.
+            "values": {name: {part: getattr(value, part) for part in _PARTS} for name, value in self._values.items()},
             "datasets": {name: dataset.ref for name, dataset in {**free, **job.datasets}.items()},
             "ambient_key": ambient.key(state),
             "env": {name: env_digest(value) for name, value in captured.env_reads.items()},
@@ -200,15 +202,20 @@ class Submission:
     def _add_payload(self, request: dict[str, Any]) -> None:
         job = self._job
         request["origins"] = {name: list(place) for name, place in job.captured.origins.items()}
-        request["ambient"] = self._ambient
+        request["ambient"] = ambient.take()
         try:
             self._table = self._table or NodeTable.of(self._graph)
             request["payload"] = pack(self._graph, self._session.blobs, job.captured.code, nodes=self._table, described={}).to_json()
         except CannotCross as error:
             if job.options.where not in ("auto", NEEDS_KERNEL):
                 raise
-            self._reason = self._reason or f"{error.subject} cannot leave this process"
+            self._reason = self._reason or self._what_stays(error)
             request["where"] = NEEDS_KERNEL
+
+    def _what_stays(self, error: CannotCross) -> str:
+        stays = [name.removeprefix(GLOBAL) for name, value in self._values.items() if not value.digest]
+        subject = f"`{stays[0]}`" if stays else error.subject
+        return f"{subject} cannot leave this process"
 
     def _in_kernel(self, view: dict[str, Any]) -> dict[str, Any]:
         """The final view of a run done in this process."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from mlstudio_lab.client.connection import Connection, plain, prefix_of
 from mlstudio_lab.client.discover import Address
 from mlstudio_lab.core.errors import ERRORS, Incompatible, StudioError, Unavailable
 from mlstudio_lab.wire.routes import API, API_HEADER, ROOT
@@ -19,17 +19,6 @@ _TIMEOUT_S: Final = 90.0
 """Longest silence of the service before a request counts as lost; above the longest wait of one request."""
 
 _LOST: Final = (ConnectionError, http.client.HTTPException, BrokenPipeError, FileNotFoundError, TimeoutError)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("mlstudio", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 class Transport:
@@ -51,15 +40,17 @@ class Transport:
         self._address: Address | None = None
         self._local = threading.local()
         self._headers: dict[str, str] = {}
+        self._json_headers = ""
 
     @property
     def address(self) -> Address:
         """Where the service answers, looked for when first needed."""
         if self._address is None:
             self._address = self._locate()
-            self._headers = {API_HEADER: str(API), "content-type": "application/json"}
+            self._headers = {API_HEADER: str(API)}
             if self._address.token:
                 self._headers["authorization"] = f"Bearer {self._address.token}"
+            self._json_headers = _lines({**self._headers, "content-type": "application/json"})
         return self._address
 
     def url(self, path: str, query: dict[str, Any] | None = None) -> str:
@@ -98,8 +89,7 @@ class Transport:
         Raises:
             StudioError: The class named by the answer's error code.
         """
-        data, headers = self._exchange("GET", self.url(path, query), None, {})
-        return data, headers
+        return self._exchange("GET", self.url(path, query), None)
 
     def put_bytes(self, path: str, data: bytes | memoryview, headers: dict[str, str]) -> Any:
         """The JSON answer to a PUT of raw bytes.
@@ -117,9 +107,9 @@ class Transport:
             Unavailable: The connection was lost in the middle; ask again from the last cursor.
             StudioError: The class named by the answer's error code.
         """
-        connection = self._open()
+        connection = plain(self.address, _TIMEOUT_S)
         try:
-            connection.request("GET", self.url(path, query), headers=self._headers)
+            connection.request("GET", prefix_of(self.address) + self.url(path, query), headers=self._headers)
             response = connection.getresponse()
             if response.status >= 400:
                 raise _error(response.status, response.read())
@@ -138,43 +128,42 @@ class Transport:
             connection.close()
             self._local.connection = None
 
-    def _open(self) -> http.client.HTTPConnection:
-        address = self.address
-        if address.socket is not None:
-            return _UnixConnection(str(address.socket), _TIMEOUT_S)
-        scheme, _, host = address.base.partition("://")
-        factory = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
-        return factory(host, timeout=_TIMEOUT_S)
-
     def _json(self, method: str, url: str, body: dict[str, Any] | None) -> Any:
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        return json.loads(self._exchange(method, url, data, {})[0] or b"{}")
+        return json.loads(self._exchange(method, url, data)[0] or b"{}")
 
-    def _exchange(self, method: str, url: str, data: bytes | memoryview | None, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+    def _exchange(
+        self, method: str, url: str, data: bytes | memoryview | None, headers: dict[str, str] | None = None
+    ) -> tuple[bytes, dict[str, str]]:
         for attempt in (1, 2):
-            connection = getattr(self._local, "connection", None)
+            connection: Connection | None = getattr(self._local, "connection", None)
             try:
                 if connection is None:
-                    connection = self._local.connection = self._open()
-                connection.request(method, url, data, {**self._headers, **headers})
-                response = connection.getresponse()
-                answer = response.read()
+                    connection = self._local.connection = Connection(self.address, _TIMEOUT_S)
+                lines = self._json_headers if headers is None else _lines({**self._headers, **headers})
+                response = connection.request(method, url, lines, data)
             except _LOST as error:
                 self.close()
                 self._address = None
                 if attempt == 2:
                     raise Unavailable(
-                        "the studio does not answer", subject=url.split("?", maxsplit=1)[0], hint="look at: mlstudio status"
+                        "the studio does not answer", subject=url.partition("?")[0], hint="look at: mlstudio status"
                     ) from error
                 continue
             except BaseException:
                 # Interrupted half-way: what comes next on this connection would be the answer to this request.
                 self.close()
                 raise
+            if response.headers.get("connection") == "close":
+                self.close()
             if response.status >= 400:
-                raise _error(response.status, answer)
-            return answer, {k.lower(): v for k, v in response.getheaders()} if method == "GET" else {}
+                raise _error(response.status, response.body)
+            return response.body, response.headers
         raise AssertionError("unreachable")
+
+
+def _lines(headers: dict[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
 
 
 def _error(status: int, body: bytes) -> StudioError:

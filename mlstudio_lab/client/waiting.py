@@ -112,7 +112,7 @@ def _stream(session: Session, view: dict[str, Any], say: Say, cursor: list[int],
         elif event:
             say([event])
         elapsed = time.monotonic() - began
-        if elapsed > _SHOW_PROGRESS_AFTER_S:
+        if elapsed > _SHOW_PROGRESS_AFTER_S and shown.get("state") not in FINAL:
             for show in waiting:
                 show(shown, elapsed)
         if timeout_s is not None and elapsed > timeout_s:

@@ -116,7 +116,11 @@ class Engine:
         self.running.changed()
         if wait_s and live.state not in FINAL and not live.needs:
             await self.running.waiting.until(run, wait_s)
-        return await self.view(run, 0.0)
+        view = await self.view(run, 0.0)
+        if view["state"] in FINAL:
+            # Whoever waited for so short a run gets what it said with it, and need not ask again.
+            view["log"] = [event for event in live.stream.events if event.get("t") != "state"]
+        return view
 
     async def _remembered(self, plan: Plan) -> dict[str, Any] | None:
         plan.why = self._why(plan)

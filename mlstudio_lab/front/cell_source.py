@@ -13,7 +13,9 @@ def register(shell: Any, cell: str) -> tuple[str, str]:
         cell: The text below the magic line.
     """
     text = "\n" + cell
-    return str(shell.compile.cache(text, shell.execution_count)), text
+    # The list of inputs has this very cell already; the counter may or may not.
+    number = max(1, len(shell.user_ns.get("In", ())) - 1)
+    return str(shell.compile.cache(text, number)), text
 
 
 def place(captured: Any) -> Any:

@@ -24,10 +24,18 @@ def load(shell: Any) -> None:
     shown = Shown(shell)
     shell.register_magics(StudioMagics(shell, shown))
     shell.events.register("post_run_cell", shown.flush)
+    shell.input_transformers_cleanup.append(_keep_empty)
     shell.display_formatter.mimebundle_formatter.for_type_by_name("mlstudio_lab.client.runs", "Run", _card)
     finished.append(shown.add)
     waiting.append(shown.tick)
     widget_factory.append(_widget)
+
+
+def _keep_empty(lines: list[str]) -> list[str]:
+    """A `%%module` line with nothing below it reaches the magic, which says what to do; IPython alone would not."""
+    if len(lines) == 1 and lines[0].startswith(("%%module", "%%test")):
+        return [lines[0].rstrip("\n") + "\n", "\n"]
+    return lines
 
 
 def _card(run: Any, include: object = None, exclude: object = None) -> dict[str, Any]:

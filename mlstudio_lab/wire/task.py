@@ -202,7 +202,8 @@ class Failure(_Json):
     Attributes:
         type: Qualified type name.
         message: str(exception), at most 4,000 characters.
-        frames: [file name, line, function, source line] of the person's own frames, outermost first.
+        frames: [file name, line, function, source line, the function's first line] of the person's own frames,
+            outermost first.
         payload: The pickled exception as a Payload json, None when it could not be pickled.
         by: "code" for the person's exception; "worker" when the process died, timed out or could not load the code.
         traceback: The formatted traceback, at most 64 kB.
