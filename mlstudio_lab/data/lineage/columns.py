@@ -12,10 +12,13 @@ from typing import Final
 
 from mlstudio_lab.core.edges import EdgeKind
 
-LANES: Final = 10
-"""Bits an input column owns in a dependency set."""
+LANES: Final = 16
+"""Bits an input column owns in a dependency set: ten ways of depending on it, and six for "perhaps" of the indirect ones."""
 
-IDENTITY, TRANSFORMATION, AGGREGATION, OPAQUE, FILTER, JOIN, GROUP_BY, SORT, WINDOW, CONDITIONAL = range(LANES)
+IDENTITY, TRANSFORMATION, AGGREGATION, OPAQUE, FILTER, JOIN, GROUP_BY, SORT, WINDOW, CONDITIONAL = range(10)
+
+_PERHAPS: Final = 6
+"""Distance from an indirect lane to the lane that says the same of a column which code that cannot be read may have used."""
 
 NAMES: Final[tuple[tuple[EdgeKind, str], ...]] = (
     ("direct", "IDENTITY"),
@@ -31,13 +34,19 @@ NAMES: Final[tuple[tuple[EdgeKind, str], ...]] = (
 )
 """Edge kind and subtype of each lane (OpenLineage's column lineage facet; `opaque` is ours)."""
 
-_INDIRECT_LANES: Final = sum(1 << lane for lane in range(FILTER, LANES))
-_LANE_MASK: Final = (1 << LANES) - 1
+_INDIRECT: Final = sum(1 << lane for lane in range(FILTER, LANES))
+_VAGUE: Final = 1 << OPAQUE | sum(1 << lane for lane in range(FILTER + _PERHAPS, LANES))
 
 
-@lru_cache(maxsize=64)
-def _ones(count: int) -> int:
-    return ((1 << (LANES * count)) - 1) // _LANE_MASK if count else 0
+@lru_cache(maxsize=1 << LANES)
+def _kinds(lanes: int) -> list[tuple[EdgeKind, str]]:
+    value = [lane for lane in (AGGREGATION, TRANSFORMATION, IDENTITY, OPAQUE) if lanes >> lane & 1][:1]
+    decided = [lane for lane in range(FILTER, FILTER + _PERHAPS) if (lanes | lanes >> _PERHAPS) >> lane & 1]
+    return [NAMES[lane] for lane in (*value, *decided)]
+
+
+PYTHON: Final = "\0python"
+"""The source of positions that stand for Python code inside a plan while it is read; no edge names them."""
 
 
 class Columns:
@@ -49,12 +58,14 @@ class Columns:
         [('flights', 'delay', 'direct', 'AGGREGATION')]
     """
 
-    __slots__ = ("_first", "_index", "_names")
+    __slots__ = ("_first", "_index", "_indirect", "_names", "_vague")
 
     def __init__(self) -> None:
         self._names: list[tuple[str, str]] = []
         self._index: dict[tuple[str, str], int] = {}
         self._first = 0
+        self._indirect = 0
+        self._vague = 0
 
     def bit(self, source: str, column: str, lane: int = IDENTITY) -> int:
         """The dependency set "this one column, in this lane"; a new column gets the next position."""
@@ -63,24 +74,28 @@ class Columns:
         if position is None:
             position = self._index[key] = len(self._names)
             self._names.append(key)
-            self._first = _ones(len(self._names))
+            self._first |= 1 << (LANES * position)
+            self._indirect |= _INDIRECT << (LANES * position)
+            self._vague |= _VAGUE << (LANES * position)
         return 1 << (LANES * position + lane)
 
     def present(self, bits: int) -> int:
         """The columns of a set, each as its first lane's bit."""
         if not bits:
             return 0
-        bits |= bits >> 5
-        bits = bits | (bits >> 1) | (bits >> 2) | (bits >> 3) | (bits >> 4)
+        bits |= bits >> 8
+        bits |= bits >> 4
+        bits |= bits >> 2
+        bits |= bits >> 1
         return bits & self._first
 
     def in_lane(self, bits: int, lane: int) -> int:
         """The columns of a set, all of them moved into one lane."""
         return self.present(bits) << lane
 
-    def only(self, bits: int, lane: int) -> int:
-        """The part of a set that is in one lane."""
-        return bits & (self._first << lane)
+    def vague(self, bits: int) -> int:
+        """The part of a set that stands for code which cannot be read."""
+        return bits & self._vague
 
     def lifted(self, bits: int, lane: int) -> int:
         """The set with weaker direct lanes raised to `lane`; indirect lanes stay as they are."""
@@ -99,24 +114,23 @@ class Columns:
         """What anything decided by this set depends on: all its columns in the indirect `lane`, and its own indirect lanes."""
         if not bits:
             return 0
-        return self.in_lane(bits, lane) | (bits & (self._first * _INDIRECT_LANES))
+        vague = self.vague(bits)
+        decided = self.present(bits & ~vague) << lane
+        if vague:
+            decided |= self.present(vague) << (lane + _PERHAPS)
+        return decided | (bits & self._indirect)
 
     def edges(self, bits: int) -> list[tuple[str, str, EdgeKind, str]]:
         """The set as (input, column, kind, subtype), in the order of the columns.
 
         Of several direct lanes only the strongest counts, and a direct edge makes an opaque one to the same column superfluous.
         """
-        found: list[tuple[str, str, EdgeKind, str]] = []
-        for position, lanes in _positions(bits):
-            source, column = self._names[position]
-            for lane in (AGGREGATION, TRANSFORMATION, IDENTITY, OPAQUE):
-                if lanes >> lane & 1:
-                    found.append((source, column, *NAMES[lane]))
-                    break
-            for lane in range(FILTER, LANES):
-                if lanes >> lane & 1:
-                    found.append((source, column, *NAMES[lane]))
-        return found
+        names = self._names
+        return [(*names[position], *kind) for position, lanes in _positions(bits) for kind in _kinds(lanes)]
+
+    def without(self, bits: int, marks: int) -> int:
+        """The set without the columns of `marks`, in whatever lane they are."""
+        return bits & ~(self.present(marks) * ((1 << LANES) - 1)) if marks else bits
 
     def names(self, bits: int) -> list[tuple[str, str]]:
         """The (input, column) pairs of a set."""
@@ -130,19 +144,13 @@ class Columns:
         return bits
 
 
-def _positions(bits: int) -> Iterable[tuple[int, int]]:
-    # Sets are sparse or short; walking bytes is linear where repeated shifts of a long int are quadratic.
-    text = bits.to_bytes((bits.bit_length() + 7) // 8 or 1, "little")
-    position, lanes = -1, 0
-    for index, byte in enumerate(text):
-        while byte:
-            low = byte & -byte
-            place, lane = divmod(index * 8 + low.bit_length() - 1, LANES)
-            if place != position:
-                if lanes:
-                    yield position, lanes
-                position, lanes = place, 0
-            lanes |= 1 << lane
-            byte ^= low
-    if lanes:
-        yield position, lanes
+def _positions(bits: int) -> list[tuple[int, int]]:
+    # Hexadecimal text is linear to make, where repeated shifts of a long int are quadratic; four digits are one column.
+    text = f"{bits:x}"
+    text = text.zfill((len(text) + 3) // 4 * 4)
+    last = len(text) // 4 - 1
+    return [
+        (last - place, int(text[4 * place : 4 * place + 4], 16))
+        for place in range(last, -1, -1)
+        if text[4 * place : 4 * place + 4] != "0000"
+    ]

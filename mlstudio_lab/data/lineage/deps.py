@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from mlstudio_lab.data.lineage.columns import OPAQUE, Columns
-
 
 class Deps:
     """A value's dependency set, with what is known about its parts.
@@ -54,13 +52,15 @@ class Frame:
     Attributes:
         columns: Column -> dependencies.
         rows: What decides which rows there are and in what order; it counts for every column.
+        python: Columns in which Python code inside a plan had a part.
     """
 
-    __slots__ = ("columns", "rows")
+    __slots__ = ("columns", "python", "rows")
 
-    def __init__(self, columns: Mapping[str, Deps], rows: int = 0) -> None:
+    def __init__(self, columns: Mapping[str, Deps], rows: int = 0, python: frozenset[str] = frozenset()) -> None:
         self.columns = columns
         self.rows = rows
+        self.python = python
 
     @property
     def bits(self) -> int:
@@ -79,8 +79,3 @@ def union(values: Iterable[Deps]) -> int:
     for deps in values:
         bits |= deps.bits
     return bits
-
-
-def opaque(columns: Columns, bits: int) -> Deps:
-    """A value made from these columns in an unknown way."""
-    return Deps(columns.in_lane(bits, OPAQUE), length=columns.in_lane(bits, OPAQUE))

@@ -15,13 +15,14 @@ from mlstudio_lab.data.lineage.columns import (
     FILTER,
     IDENTITY,
     OPAQUE,
+    PYTHON,
     SORT,
     TRANSFORMATION,
     WINDOW,
     Columns,
 )
-from mlstudio_lab.data.lineage.deps import NOTHING, Deps, opaque, union
-from mlstudio_lab.data.lineage.functions import AGGREGATING, DECIDED_BY, PASSING, counts_rows, keeps_length, name_of
+from mlstudio_lab.data.lineage.deps import NOTHING, Deps, union
+from mlstudio_lab.data.lineage.functions import DECIDED_BY, PASSING, aggregates, counts_rows, keeps_length, name_of
 
 Env = Mapping[str, Deps]
 
@@ -57,6 +58,7 @@ class Expressions:
         self._unreadable = unreadable
         self.why: set[str] = set()
         self.received = 0
+        self.marks: list[int] = []
         self._rules: dict[str, Callable[[Any, Env], Deps]] = {
             "Column": self._column,
             "Literal": self._constant,
@@ -91,11 +93,14 @@ class Expressions:
             reason = str(error)[:60]
             if reason == "field" and self._structs:
                 return self._structs[-1]
-        # Only what polars itself refuses to show can be Python code of the person; its values are then seen by Python.
+        # What polars refuses to show can be Python code of the person: it is followed by a mark of its own, so that it is
+        # known afterwards which columns and rows it had a part in.
         self.why.add(f"not readable: {reason}")
+        mark = self._columns.bit(PYTHON, str(len(self.marks)))
+        self.marks.append(mark)
         everything = self._columns.in_lane(union(env.values()), OPAQUE)
         self.received |= everything
-        return opaque(self._columns, everything)
+        return Deps(everything | mark, length=everything | mark)
 
     def _column(self, node: Any, env: Env) -> Deps:
         deps = env[node.name]
@@ -218,9 +223,9 @@ class Expressions:
         decided = 0
         if member in DECIDED_BY and len(inputs) > 1:
             decided = self._decided(inputs.pop(), DECIDED_BY[member])
-        lane = AGGREGATION if member in AGGREGATING else IDENTITY if member in PASSING else TRANSFORMATION
+        lane = AGGREGATION if aggregates(family, member) else IDENTITY if member in PASSING else TRANSFORMATION
         value = self._made_of(inputs, lane)
-        if member in AGGREGATING:
+        if aggregates(family, member):
             return Deps(value.bits | value.length | decided)
         if keeps_length(family, member):
             return Deps(value.bits | decided, value.length, flat=value.flat)

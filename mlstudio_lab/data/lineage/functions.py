@@ -24,6 +24,8 @@ AGGREGATING: Final = words(
 )
 """Functions that give one value for many."""
 
+_AGGREGATING_FAMILIES: Final = ("", "BitwiseFunction", "BooleanFunction", "StringFunction")
+
 PASSING: Final = words(
     """
     bottom_k bottom_k_by drop_nans drop_nulls gather_every reverse sample sample_frac sample_n set_sorted_flag top_k top_k_by
@@ -42,7 +44,7 @@ _FAMILIES: Final = words(
     TrigonometricFunction
     """
 )
-"""Families whose members keep the number of values, or give one."""
+"""Families whose members keep the number of values."""
 
 _KEEPING: Final = words(
     """
@@ -84,10 +86,13 @@ def name_of(function: tuple[Any, ...]) -> tuple[str, str]:
     return family, member.lower()
 
 
+def aggregates(family: str, member: str) -> bool:
+    """Whether the function gives one value for many; a list's or a window's sum is one value for each row."""
+    return member in AGGREGATING and family in _AGGREGATING_FAMILIES
+
+
 def keeps_length(family: str, member: str) -> bool:
-    """Whether the function gives as many values as it takes, or one."""
-    if member in AGGREGATING:
-        return True
+    """Whether the function gives as many values as it takes."""
     if family == "RangeFunction":
         return member.endswith("ranges")
     return family in _FAMILIES if family else member in _KEEPING

@@ -30,7 +30,7 @@ class Shape(Enum):
 
 
 def shape_of(value: Any) -> tuple[Shape, list[str]]:
-    """How a value can be traced, and its columns ([""] for a value without columns).
+    """How a value can be traced, and its columns ([""] for a value without columns, none yet for a plan).
 
     Example:
         >>> shape_of(3)
@@ -39,7 +39,7 @@ def shape_of(value: Any) -> tuple[Shape, list[str]]:
     polars, pandas = sys.modules.get("polars"), sys.modules.get("pandas")
     numpy, arrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
     if polars is not None and isinstance(value, polars.LazyFrame):
-        return Shape.PLAN, value.collect_schema().names()
+        return Shape.PLAN, []
     if polars is not None and isinstance(value, polars.DataFrame):
         objects = any(dtype == polars.Object for dtype in value.dtypes)
         return (Shape.ANYTHING if objects else Shape.FRAME), value.columns

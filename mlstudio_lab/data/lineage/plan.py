@@ -8,14 +8,18 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from mlstudio_lab.data.lineage.columns import OPAQUE, Columns
+from mlstudio_lab.data.lineage.columns import LANES, OPAQUE, Columns
 from mlstudio_lab.data.lineage.deps import Deps, Frame
 from mlstudio_lab.data.lineage.expressions import Expressions
 from mlstudio_lab.data.lineage.leaves import leaf_of, reading
 from mlstudio_lab.data.lineage.nodes import Nodes
+from mlstudio_lab.data.lineage.quiet import quiet
 
 TESTED: Final = frozenset({(15, 2), (16, 0)})
 """Plan versions (`NodeTraverser.version()`) of polars 2.0 and 2.1, on which every rule here is tested."""
+
+
+_ALL_LANES: Final = (1 << LANES) - 1
 
 
 class UntestedPlan(RuntimeError):
@@ -27,15 +31,17 @@ class Reading:
 
     Attributes:
         frame: What its result depends on.
+        names: Its columns, in order.
         received: What Python code inside the plan (UDFs, unknown constructs) may see when it runs.
         writes: It ends in a sink.
         why: What was widened and why.
     """
 
-    __slots__ = ("frame", "received", "why", "writes")
+    __slots__ = ("frame", "names", "received", "why", "writes")
 
-    def __init__(self, frame: Frame, received: int, writes: bool, why: list[str]) -> None:
+    def __init__(self, frame: Frame, names: list[str], received: int, writes: bool, why: list[str]) -> None:
         self.frame = frame
+        self.names = names
         self.received = received
         self.writes = writes
         self.why = why
@@ -56,7 +62,7 @@ def _visit(plan: Any, *, pushdown: bool = False) -> Any:
     flags = pl.QueryOptFlags.none()
     if pushdown:
         flags.projection_pushdown = True
-    with reading():
+    with reading(), quiet():
         return plan.with_optimizations(flags._pyoptflags).visit()
 
 
@@ -78,9 +84,9 @@ def read(plan: Any, columns: Columns, everything: int) -> Reading:
     walk = _Walk(visitor, columns, everything)
     frame = walk.run()
     received = walk.expressions.received | walk.received
-    if received and not walk.vague:
-        frame, received = _narrowed(plan, frame, received, columns)
-    return Reading(frame, received, walk.writes, sorted(walk.why | walk.expressions.why))
+    if received or walk.expressions.marks:
+        frame, received = _narrowed(plan, frame, received, walk, columns)
+    return Reading(frame, walk.names, received, walk.writes, sorted(walk.why | walk.expressions.why))
 
 
 class _Walk:
@@ -95,6 +101,7 @@ class _Walk:
         self.received = 0
         self.vague = False
         self.writes = False
+        self.names: list[str] = []
 
     def _dtype_of(self, index: int) -> Any:
         if self._context is None:
@@ -127,7 +134,7 @@ class _Walk:
     def _node(self, number: int, numbers: list[int], inputs: list[Frame]) -> Frame:
         visitor = self._visitor
         visitor.set_node(number)
-        names = list(visitor.get_schema())
+        self.names = names = list(visitor.get_schema())
         try:
             node = visitor.view_current_node()
         except unreadable() as error:
@@ -208,24 +215,52 @@ def _needed(plan: Any) -> int | None:
     return bits
 
 
-def _narrowed(plan: Any, frame: Frame, received: int, columns: Columns) -> tuple[Frame, int]:
-    """The frame without opaque dependencies on columns that polars never hands to the Python code of the plan.
+def _narrowed(plan: Any, frame: Frame, received: int, walk: _Walk, columns: Columns) -> tuple[Frame, int]:
+    """The frame, and what Python code in the plan receives, without columns that polars never hands to that code.
 
-    A Python function inside an expression gets only its own arguments, and polars asks the leaves only for what is used.
+    A Python function inside an expression gets only its own arguments, and polars asks the leaves only for what is used:
+    what an output column made with Python asks for bounds what that Python code can have received.
     """
+    import polars as pl
     from polars.selectors import by_name
 
-    def allowed(part: Any, bits: int) -> int:
-        need = _needed(part)
-        if need is None:
-            return bits
-        vague = columns.only(bits, OPAQUE)
-        return (bits & ~vague) | (vague & columns.in_lane(need, OPAQUE))
+    marks = 0
+    for mark in walk.expressions.marks:
+        marks |= mark
+    exact = not walk.vague
+
+    def needed(part: Any) -> int | None:
+        need = _needed(part) if exact else None
+        return None if need is None else columns.present(need) * _ALL_LANES
 
     made: dict[str, Deps] = {}
+    touched: set[str] = set()
+    seen = used = 0
     for name, deps in frame.columns.items():
-        if columns.only(deps.bits, OPAQUE):
-            bits = allowed(plan.select([by_name(name).as_expr()._pyexpr]), deps.bits)
-            deps = deps if bits == deps.bits else Deps(bits, 0, None, flat=deps.flat)
+        bits = deps.bits
+        if walk.vague or columns.present(bits) & marks:
+            touched.add(name)
+            seen |= columns.present(bits) & marks
+            need = needed(plan.select([by_name(name).as_expr()._pyexpr]))
+            if need is None:
+                exact = False
+            else:
+                bits &= ~(columns.vague(bits) & ~need)
+                used |= need
+            deps = Deps(columns.without(bits, marks), flat=deps.flat)
         made[name] = deps
-    return Frame(made, allowed(plan, frame.rows)), allowed(plan, received)
+    rows = frame.rows
+    if walk.vague or columns.present(rows) & marks:
+        touched.update(frame.columns)
+        seen |= columns.present(rows) & marks
+        need = needed(plan.select([pl.len()._pyexpr]))
+        if need is None:
+            exact = False
+        else:
+            rows &= ~(columns.vague(rows) & ~need)
+            used |= need
+        rows = columns.without(rows, marks)
+    # Python code whose result is used nowhere may run all the same: then nothing bounds what it receives.
+    if exact and seen == marks:
+        received &= used
+    return Frame(made, rows, frozenset(touched)), columns.without(received, marks)

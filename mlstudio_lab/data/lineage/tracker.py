@@ -13,6 +13,7 @@ from mlstudio_lab.data.lineage.deps import NOTHING, Deps, Frame
 from mlstudio_lab.data.lineage.frames import Frames
 from mlstudio_lab.data.lineage.leaves import Leaf, leafed
 from mlstudio_lab.data.lineage.outputs import Shape, shape_of
+from mlstudio_lab.data.lineage.plan import Reading, UntestedPlan, read
 from mlstudio_lab.data.lineage.watch import watching
 from mlstudio_lab.wire.task import Value
 
@@ -43,7 +44,6 @@ class Tracker:
         self._reads = 0
         self._late_reads = 0
         self._late = False
-        self._python: set[int] = set()
         self._why: list[str] = []
         self._blind = ""
         self._stack: ExitStack | None = None
@@ -186,46 +186,47 @@ class Tracker:
     def ran(self, plans: list[Any], call: Callable[[], Any]) -> Any:
         """Runs plans; their results are known by what the plans say."""
         self._frames.sweep()
-        readings = [self._reading(plan) for plan in plans]
+        readings = [self._reading(plan) or self._unknown_reading() for plan in plans]
         try:
             result = call()
         except BaseException:
             # That it failed can be caught, and then it is something Python knows about the data.
-            for frame, _, _ in readings:
-                self._read_by_python(frame.bits, "a failing plan")
+            for reading in readings:
+                self._read_by_python(reading.frame.bits, "a failing plan")
             raise
-        for (frame, received, writes), native in zip(readings, result if isinstance(result, list) else [result], strict=False):
-            if writes:
-                self._read_by_python(frame.bits, "written to a file")
-            if received:
-                self._read_by_python(received, "Python code inside a plan")
+        for reading, native in zip(readings, result if isinstance(result, list) else [result], strict=False):
+            if reading.writes:
+                self._read_by_python(reading.frame.bits, "written to a file")
+            if reading.received:
+                self._read_by_python(reading.received, "Python code inside a plan")
             if type(native).__name__ == "PyDataFrame":
-                self._frames.put(native, frame)
-                if received:
-                    self._python.add(id(native))
+                self._frames.put(native, reading.frame)
         return result
 
-    def _reading(self, plan: Any) -> tuple[Frame, int, bool]:
+    def _unknown_reading(self) -> Reading:
+        everything = self._everything()
+        return Reading(Frame({}, everything), [], everything, False, [])
+
+    def _reading(self, plan: Any) -> Reading | None:
         from polars.exceptions import PanicException, PolarsError
 
-        from mlstudio_lab.data.lineage.plan import UntestedPlan, read
-
-        everything = self._everything()
         try:
-            reading = read(plan, self._columns, everything)
-        except (PolarsError, PanicException, UntestedPlan) as error:
-            if isinstance(error, UntestedPlan):
-                self._blinded(str(error))
-            return Frame({}, everything), everything, False
+            reading = read(plan, self._columns, self._everything())
+        except UntestedPlan as error:
+            self._blinded(str(error))
+            return None
+        except (PolarsError, PanicException):
+            # It does not resolve, so that running it raises too; what it would have said is not known.
+            return None
         for reason in reading.why:
             self._because(reason)
-        return reading.frame, reading.received, reading.writes
+        return reading
 
     def escaped(self, things: list[Any], how: str, column: str | None = None) -> None:
         """Python reads frames or plans."""
         for thing in things:
             if type(thing).__name__ == "PyLazyFrame":
-                self._read_by_python(self._reading(thing)[0].bits, how)
+                self._read_by_python((self._reading(thing) or self._unknown_reading()).frame.bits, how)
                 continue
             frame = self._frames.get(thing)
             if frame is not None:
@@ -321,26 +322,29 @@ class Tracker:
         everything = base | self._everything()
         return (everything if self._blind else base), everything
 
-    def _output(self, value: object, base: int, everything: int) -> Iterable[tuple[str, int]]:
+    def _output(self, value: Any, base: int, everything: int) -> Iterable[tuple[str, int]]:
         shape, columns = shape_of(value)
         if shape is Shape.PLAN or shape is Shape.FRAME:
-            frame, python = self._frame_of(value, shape)
-            if python:
-                base |= self._late_reads
-            base |= frame.rows if frame is not None else 0
+            frame: Frame | None = None
+            if shape is Shape.PLAN:
+                frame, columns = self._plan_output(value)
+            elif not self._blind:
+                frame = self._frames.get(value._df)
+            if frame is None:
+                yield from ((column, base) for column in columns)
+                return
             for column in columns:
-                deps = frame.columns.get(column) if frame is not None else NOTHING
-                yield column, base | (everything if deps is None else deps.bits)
+                deps = frame.columns.get(column)
+                late = self._late_reads if column in frame.python else 0
+                yield column, base | late | frame.rows | (everything if deps is None else deps.bits)
         else:
             # Python made it: of what it read, or, where it may hold a frame unread, of anything.
             bits = base | self._late_reads if shape is Shape.PYTHON else everything | base | self._late_reads
             for column in columns:
                 yield column, bits
 
-    def _frame_of(self, value: Any, shape: Shape) -> tuple[Frame | None, bool]:
-        if self._blind:
-            return None, False
-        if shape is Shape.PLAN:
-            frame, received, _ = self._reading(self._plan_of(value))
-            return frame, bool(received)
-        return self._frames.get(value._df), id(value._df) in self._python
+    def _plan_output(self, lazy: Any) -> tuple[Frame | None, list[str]]:
+        reading = None if self._blind else self._reading(self._plan_of(lazy))
+        if reading is None:
+            return None, lazy.collect_schema().names()
+        return reading.frame, reading.names

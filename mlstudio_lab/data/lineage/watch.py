@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from mlstudio_lab.data.lineage.eager import CHANGES, DERIVES
 from mlstudio_lab.data.lineage.functions import words
 from mlstudio_lab.data.lineage.leaves import is_reading, reading
+from mlstudio_lab.data.lineage.quiet import find_stacklevel
 
 Call = Callable[[], Any]
 
@@ -278,9 +279,10 @@ def _functions() -> dict[str, tuple[Any, Any]]:
 
 
 def _replacements() -> Iterator[tuple[Any, str, Any]]:
-    from polars import _plr
+    from polars import _plr, _warnings
 
     yield from _methods()
+    yield _warnings, "find_stacklevel", find_stacklevel
     functions = _functions()
     for name, (_, hooked) in functions.items():
         if name in vars(_plr):
