@@ -8,8 +8,9 @@ from typing import Any
 from mlstudio_lab.core.digest import Digester, digest
 from mlstudio_lab.core.errors import CannotCross
 from mlstudio_lab.data.code_refs import CodeRefs
+from mlstudio_lab.data.naming import is_code
 from mlstudio_lab.data.schema import described
-from mlstudio_lab.data.shapes import SCALARS, is_code, shape_of
+from mlstudio_lab.data.shapes import SCALARS, shape_of
 from mlstudio_lab.data.walk import FIRST, ByContent, Walk
 from mlstudio_lab.wire.task import Value
 
@@ -60,11 +61,12 @@ def digest_value(value: object, code: CodeRefs) -> str:
 
 
 def _digest(walk: Walk, name: str, value: Any) -> tuple[str, str]:
-    content = ""
+    content, is_frame = "", False
     root, bodies = walk.root(name, value)
     fresh = len(walk.nodes)
     if type(value) not in SCALARS and not is_code(value):
         shape = shape_of(value)
+        is_frame = shape.content is not None and root == FIRST
         if shape.content is not None and not shape.children:
             content = shape.content()
             if root == FIRST and (shape.memory is None or not walk.is_alias(shape.memory)):
@@ -76,7 +78,9 @@ def _digest(walk: Walk, name: str, value: Any) -> tuple[str, str]:
     digester.add(root)
     for body in bodies:
         digester.add_buffer(body)
-    return digester.hex(), content
+    found = digester.hex()
+    # A frame of dates or decimals: Python objects in it, but nothing that could be shared.
+    return found, found if is_frame and not content and len(walk.nodes) == fresh else content
 
 
 def describe(value: object) -> Value:

@@ -8,7 +8,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from mlstudio_lab.data.shapes import qualified
+from mlstudio_lab.data.naming import qualified
 from mlstudio_lab.data.walk import ByIdentity, ByName, Walk
 from mlstudio_lab.wire.task import Leaf
 

@@ -17,8 +17,9 @@ from mlstudio_lab.data.codecs.encoded import framed
 from mlstudio_lab.data.codecs.table import encode
 from mlstudio_lab.data.content import digest_values
 from mlstudio_lab.data.moment import one_moment
+from mlstudio_lab.data.naming import importable, is_code, qualified
 from mlstudio_lab.data.nodes import NodeTable
-from mlstudio_lab.data.shapes import cannot, importable, is_code, is_live, qualified, shape_of
+from mlstudio_lab.data.shapes import cannot, is_live, shape_of, stays
 from mlstudio_lab.data.updates import state_of
 from mlstudio_lab.wire.task import Leaf, Payload, Value
 
@@ -47,7 +48,8 @@ def pack(
         known: Nodes the other side has: a value that is one of them travels as a reference and arrives as that side's
             own object. A copy travels along for readers that have no such object.
         updates: Numbers of nodes of `known` whose own state changed; their new state travels.
-        nodes: The nodes as they shall be numbered on both sides, over whatever names; by default `NodeTable.of(values)`.
+        nodes: For inputs, the nodes as they shall be numbered on both sides, over whatever names. Inputs that could not
+            be brought up to date afterwards, such as iterators and figures, are refused. Default: `NodeTable.of(values)`.
         described: `digest_values(values)` when it is there already.
 
     Raises:
@@ -62,6 +64,8 @@ def pack(
         if known is None:
             table = NodeTable.of(values) if nodes is None else nodes
             packing.see(table.nodes)
+            if nodes is not None:
+                _refuse_what_stays(nodes)
             refs, plain = _named(packing, values, [(dict(values), table.nodes, table.starts), []]), b""
         else:
             states = [packing.state(k, known) for k in updates]
@@ -77,6 +81,14 @@ def pack(
     else:
         payload.graph_blob = blobs.put(GRAPH, [joined]).digest
     return payload
+
+
+def _refuse_what_stays(nodes: NodeTable) -> None:
+    for number, node in enumerate(nodes.nodes):
+        if stays(node):
+            name, _, kind = nodes.place(number)
+            hint = "make it inside the module, or use --where kernel"
+            raise CannotCross(f"{name}: a {kind} used elsewhere would not change here", subject=f"{name} ({kind})", hint=hint)
 
 
 def _content(value: Any) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from mlstudio_lab.core.errors import CannotCross
-from mlstudio_lab.data.shapes import Shape, is_code, qualified, text
+from mlstudio_lab.data.naming import is_code, qualified, text
+from mlstudio_lab.data.shapes import Shape
 from mlstudio_lab.data.walk import Walk
 
 

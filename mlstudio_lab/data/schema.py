@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlstudio_lab.data.shapes import qualified
+from mlstudio_lab.data.naming import qualified
 from mlstudio_lab.wire.task import Value
 
 

@@ -7,14 +7,13 @@ import enum
 import importlib
 import marshal
 import pickle
-import struct
-import sys
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from mlstudio_lab.core.errors import CannotCross
+from mlstudio_lab.data.naming import is_code, qualified, text
 
 SCALARS: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 """Exact types that marshal version 2 writes type-tagged, self-delimiting and independent of the process."""
@@ -68,53 +67,6 @@ def scalar_bytes(value: Any) -> bytes:
     """
     # Version 2 has neither references nor interning flags: equal values give equal bytes whatever their history.
     return marshal.dumps(value, 2)
-
-
-def text(*parts: str) -> bytes:
-    """Strings as length-framed bytes."""
-    out = []
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        out += (struct.pack(">I", len(data)), data)
-    return b"".join(out)
-
-
-def qualified(obj: object) -> str:
-    """`module.qualname` of a type or function.
-
-    Example:
-        >>> qualified(dict)
-        'builtins.dict'
-    """
-    return f"{getattr(obj, '__module__', None) or 'builtins'}.{getattr(obj, '__qualname__', None) or getattr(obj, '__name__', '?')}"
-
-
-def importable(obj: object) -> str | None:
-    """`module:qualname` when importing that gives this very object, else None; `__main__` is not importable.
-
-    Example:
-        >>> importable(dict), importable(lambda: 0)
-        ('builtins:dict', None)
-    """
-    name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
-    home = getattr(obj, "__module__", None)
-    if not isinstance(name, str) or "<" in name:
-        return None
-    for module in (home,) if isinstance(home, str) else _homes(name, obj):
-        if module == "__main__":
-            return None
-        found: Any = sys.modules.get(module)
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is obj:
-            return f"{module}:{name}"
-    return None
-
-
-def _homes(name: str, obj: object) -> list[str]:
-    """Modules in which an object without `__module__` (a ufunc) is an attribute; the shortest name first."""
-    first = type(obj).__module__.partition(".")[0]
-    return sorted((m for m in list(sys.modules) if m.partition(".")[0] == first), key=lambda m: (len(m), m))
 
 
 def _list(value: list[Any]) -> Shape:
@@ -191,25 +143,14 @@ _IMMUTABLE: Final = {
     "zoneinfo": ("ZoneInfo",),
     "ipaddress": ("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network"),
 }
-_CODE: Final = (type, types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
+_PATHS: Final = ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
 _MOST_FRESH: Final = 1_000_000
-_VENDORS: Final = {"numpy": "numpy", "pandas": "pandas", "polars": "polars", "pyarrow": "arrow", "scipy": "scipy", "torch": "torch"}
+_VENDORS: Final = {**{name: name for name in ("numpy", "pandas", "polars", "scipy", "sklearn", "torch")}, "pyarrow": "arrow"}
 
 # Objects wired to this very process; they pickle, but what comes out is wired to nothing.
-_LIVE: Final = frozenset({"traitlets", "ipywidgets", "anywidget", "comm", "zmq", "ipykernel", "IPython"})
+_LIVE: Final = frozenset({"traitlets", "ipywidgets", "anywidget", "comm", "zmq", "ipykernel"})
 
 _readers: dict[type, Reader] = dict(_BUILTIN)
-
-
-def is_code(obj: object) -> bool:
-    """Whether a value is a function or class, which travels by name and is digested by its code."""
-    if isinstance(obj, _CODE):
-        return not (isinstance(obj, types.BuiltinFunctionType) and _is_bound(obj))
-    return type(obj).__name__ == "cython_function_or_method"
-
-
-def _is_bound(obj: Any) -> bool:
-    return obj.__self__ is not None and not isinstance(obj.__self__, types.ModuleType)
 
 
 def shape_of(value: Any) -> Shape:
@@ -244,12 +185,14 @@ def _reader_of(kind: type) -> Reader:
     if any((base.__module__ or "").partition(".")[0] in _LIVE for base in kind.__mro__):
         return _live, True
     root = (kind.__module__ or "").partition(".")[0]
+    if any((base.__module__ or "").startswith("matplotlib.artist") for base in kind.__mro__):
+        return _live, True  # reading one changes its counters, so two readings never agree
     if root in _VENDORS:
         vendor = importlib.import_module(f"mlstudio_lab.data.codecs.{_VENDORS[root]}")
         reader: Reader | None = vendor.reader_of(kind)
         if reader is not None:
             return reader
-    if kind.__name__ in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath") and kind.__module__.partition(".")[0] == "pathlib":
+    if root == "pathlib" and kind.__name__ in _PATHS:
         return _path, False
     if kind.__name__ in _IMMUTABLE.get(kind.__module__, ()):
         return immutable, False
@@ -304,6 +247,8 @@ def parts_of(value: Any) -> tuple[bytes, list[Any]]:
     """An object's reduction as counts and a flat list of parts; state dictionaries are opened, so they are no parts."""
     parts = reduction(value)
     if isinstance(parts, str):
+        if pickle.whichmodule(value, parts) == "__main__":
+            raise cannot(value)  # a name of the person's is no content
         return text(qualified(type(value)), pickle.whichmodule(value, parts), parts), []
     func, args, state, items, pairs = parts
     flat: list[Any] = [func, *args]
@@ -331,7 +276,20 @@ def _is_slots(state: tuple[Any, ...]) -> bool:
 def is_live(kind: type) -> bool:
     """Whether instances of a type are wired to this process: widgets, shells, sockets of the kernel."""
     has_identity(kind)
-    return _readers[kind][0] is _live
+    return _readers[kind][0] is _live and not any((base.__module__ or "").startswith("matplotlib.") for base in kind.__mro__)
+
+
+def stays(value: object) -> bool:
+    """Whether a value must stay where it is when it is handed in: used there, it would not change here.
+
+    Example:
+        >>> stays(iter([1])), stays([1])
+        (True, False)
+    """
+    kind = type(value)
+    if any((base.__module__ or "").partition(".")[0] == "matplotlib" for base in kind.__mro__):
+        return True
+    return kind.__module__ in ("builtins", "itertools", "_io") and hasattr(kind, "__next__")
 
 
 def _live(value: Any) -> Shape:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlstudio_lab.core.errors import CannotCross
+from mlstudio_lab.data.naming import qualified
 from mlstudio_lab.data.nodes import NodeTable
-from mlstudio_lab.data.shapes import cannot, qualified, reduction
+from mlstudio_lab.data.shapes import cannot, reduction
 from mlstudio_lab.data.walk import ByIdentity, Walk
 
 

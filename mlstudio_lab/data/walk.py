@@ -12,7 +12,8 @@ from blake3 import blake3
 from mlstudio_lab.core.digest import digest
 from mlstudio_lab.core.errors import CannotCross
 from mlstudio_lab.data.code_refs import CodeRefs
-from mlstudio_lab.data.shapes import SCALARS, Shape, cannot, has_identity, importable, is_code, qualified, scalar_bytes, shape_of, text
+from mlstudio_lab.data.naming import importable, is_code, qualified, text
+from mlstudio_lab.data.shapes import SCALARS, Shape, cannot, has_identity, scalar_bytes, shape_of
 
 _SHORT: Final = 64
 FIRST: Final = b"r" + bytes(8)

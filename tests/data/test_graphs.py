@@ -22,6 +22,7 @@ from data_made import frames, values
 from data_people import Bag, Colour, Guarded, Pair, People, Point, Shelf, Slotted, double, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -328,6 +329,22 @@ def test_live_widgets_do_not_cross(blobs: LocalBlobs) -> None:
     with pytest.raises(CannotCross, match="x: a ipywidgets"):
         pack({"x": [widgets.IntSlider()]}, blobs, CODE)
     assert digest_values({"x": widgets.IntSlider()}, CODE)["x"].digest == ""
+
+
+def test_inputs_that_could_not_be_brought_up_to_date_stay(blobs: LocalBlobs) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure = pyplot.figure()
+    pyplot.close(figure)
+    for value in (iter([1]), map(str, [1]), figure):
+        values = {"x": [value]}
+        assert pack(values, blobs, CODE).graph
+        with pytest.raises(CannotCross, match=r"x: a .* would not change here"):
+            pack(values, blobs, CODE, nodes=NodeTable.of(values))
+
+
+def test_bunches_come_back_the_same(blobs: LocalBlobs) -> None:
+    iris = {"iris": load_iris(as_frame=True)}
+    assert digests(unpack(pack(iris, blobs, CODE), blobs, CODE).values) == digests(iris)
 
 
 def test_too_deep_to_cross_is_said_not_crashed(blobs: LocalBlobs) -> None:

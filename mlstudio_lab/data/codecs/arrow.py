@@ -9,7 +9,8 @@ import pyarrow as pa
 from mlstudio_lab.core.digest import Digester
 from mlstudio_lab.data.codecs.buffers import add_array, in_one_piece
 from mlstudio_lab.data.codecs.encoded import Encoded, framed, unframed
-from mlstudio_lab.data.shapes import Reader, Shape, immutable, scalar_bytes, text
+from mlstudio_lab.data.naming import text
+from mlstudio_lab.data.shapes import Reader, Shape, immutable, scalar_bytes
 
 CODEC: Final = "arrow/1"
 

@@ -10,7 +10,8 @@ from numpy.lib.array_utils import byte_bounds
 
 from mlstudio_lab.core.digest import Digester
 from mlstudio_lab.data.codecs.encoded import Encoded, framed, unframed
-from mlstudio_lab.data.shapes import Reader, Shape, immutable, is_flat, scalar_bytes, text
+from mlstudio_lab.data.naming import text
+from mlstudio_lab.data.shapes import Reader, Shape, immutable, is_flat, scalar_bytes
 
 CODEC: Final = "numpy/1"
 

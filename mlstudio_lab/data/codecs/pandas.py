@@ -13,7 +13,8 @@ import pandas as pd
 from mlstudio_lab.core.digest import Digester
 from mlstudio_lab.data.codecs.encoded import Encoded, framed, unframed
 from mlstudio_lab.data.codecs.numpy import add_memory, dtype_text
-from mlstudio_lab.data.shapes import Reader, Shape, immutable, is_flat, qualified, scalar_bytes, text
+from mlstudio_lab.data.naming import qualified, text
+from mlstudio_lab.data.shapes import Reader, Shape, immutable, is_flat, scalar_bytes
 
 CODEC: Final = "pandas/1"
 

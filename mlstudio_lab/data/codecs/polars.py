@@ -12,10 +12,13 @@ import polars as pl
 from mlstudio_lab.core.digest import Digester, digest
 from mlstudio_lab.data.codecs.encoded import Encoded
 from mlstudio_lab.data.moment import collected
-from mlstudio_lab.data.shapes import Reader, Shape, immutable, is_flat, scalar_bytes, text
+from mlstudio_lab.data.naming import text
+from mlstudio_lab.data.shapes import Reader, Shape, immutable, is_flat, scalar_bytes
 
 FILE: Final = "polars/1"
 NATIVE: Final = "polars-native/1"
+_MOST_CHUNKS: Final = 16
+_SMALL: Final = 1 << 20
 _NOT_IN_ARROW: Final = tuple(getattr(pl, name) for name in ("Int128", "UInt128", "Object", "Unknown") if hasattr(pl, name))
 
 
@@ -134,9 +137,59 @@ def encode(value: Any) -> Encoded:
     columns = value.columns
     if not columns or any(_holds(dtype, _NOT_IN_ARROW) for dtype in value.dtypes):
         return Encoded(NATIVE, [value.serialize()], columns)
-    out = io.BytesIO()
-    value.write_ipc(out, compat_level=pl.CompatLevel.newest())
-    return Encoded(FILE, [out.getbuffer()], columns)
+    return Encoded(FILE, _arrow_file(value), columns)
+
+
+class _Chunks:
+    """A file that keeps what is written to it as it was handed over, without copying it."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes | memoryview] = []
+        self._at = 0
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self.chunks.append(data if isinstance(data, bytes) else view)
+        self._at += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self._at
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _arrow_file(value: pl.DataFrame) -> list[bytes | memoryview]:
+    """The frame as an Arrow file whose chunks are the frame's own memory where that is all of it."""
+    import pyarrow as pa
+
+    if value.n_chunks() > _MOST_CHUNKS:
+        value = value.rechunk()
+    out = _Chunks()
+    table = value.to_arrow(compat_level=pl.CompatLevel.newest())
+    if table.get_total_buffer_size() > 2 * value.estimated_size() + _SMALL:
+        # A slice of a text column still holds the texts of the whole; polars' own writer leaves the rest out.
+        copy = io.BytesIO()
+        value.rechunk().write_ipc(copy, compat_level=pl.CompatLevel.newest())
+        return [copy.getbuffer()]
+    with pa.ipc.new_file(pa.PythonFile(out, mode="w"), table.schema) as writer:
+        writer.write_table(table)
+    return out.chunks
 
 
 def decode(codec: str, data: memoryview) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mlstudio_lab.data.shapes import Reader, Shape, qualified, scalar_bytes, text
+from mlstudio_lab.data.naming import qualified, text
+from mlstudio_lab.data.shapes import Reader, Shape, scalar_bytes
 
 _PARTS: Final = {**dict.fromkeys(("csr", "csc", "bsr"), ("data", "indices", "indptr")), "dia": ("data", "offsets")}
 

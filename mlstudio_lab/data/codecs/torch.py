@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from mlstudio_lab.core.digest import Digester
-from mlstudio_lab.data.shapes import Reader, Shape, immutable, qualified, scalar_bytes, text
+from mlstudio_lab.data.naming import qualified, text
+from mlstudio_lab.data.shapes import Reader, Shape, immutable, scalar_bytes
 
 
 def reader_of(kind: type) -> Reader | None:
