@@ -88,6 +88,12 @@ class Running:
         for executor in self._executors.values():
             executor.lost = self.lost
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop everything here belongs to."""
+        assert self._loop is not None
+        return self._loop
+
     # -- beginning ---------------------------------------------------------------------------------------------------
 
     def begin(self, plan: Plan, executor: str) -> Live:
@@ -164,12 +170,12 @@ class Running:
             if self.by_attempt.get(attempt) is not live or live.committing:
                 return
             if is_alive(pid, started) or not pid:
-                live.timers.append(asyncio.get_running_loop().call_later(KERNEL_LOOK_S, look))
+                live.timers.append(self.loop.call_later(KERNEL_LOOK_S, look))
                 return
             ending = Ending("fail", "lost", failure=failure("worker", "the kernel died", RunFailed), why=live.plan.why)
             self.background(self.end(live, ending))
 
-        live.timers.append(asyncio.get_running_loop().call_later(KERNEL_LOOK_S, look))
+        live.timers.append(self.loop.call_later(KERNEL_LOOK_S, look))
 
     def readopt(self, live: Live) -> None:
         """Offers an attempt of an earlier service to its executor, which runs it still or reports it lost."""
@@ -233,7 +239,7 @@ class Running:
         live.state = "running"
         live.started_at = self._clock.now()
         live.stream.append({"t": "state", "state": "running", "executor": live.executor})
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         live.timers.append(loop.call_later(MARK_AFTER_S, self._mark, live, live.attempt))
         limit = live.plan.request.get("timeout_s") or 0
         if limit and live.executor != KERNEL:
@@ -353,7 +359,7 @@ class Running:
             self._stop(live, force)
 
     def _stop(self, live: Live, force: bool = False) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         if live.executor == KERNEL:
             self._interrupt_kernel(live)
             live.timers.append(loop.call_later(0.0 if force else FORCE_AFTER_S, self._give_up, live, live.attempt))
@@ -472,7 +478,7 @@ class Running:
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs something beside the request that asked for it."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 

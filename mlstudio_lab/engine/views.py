@@ -21,7 +21,7 @@ def moment(at: datetime | None) -> str | None:
 
 def of_needs(run: str, plan: Plan | None, needs: list[str]) -> dict[str, Any]:
     """What to send along; nothing was started."""
-    view: dict[str, Any] = {"id": run, "needs": needs}
+    view: dict[str, Any] = {"id": run, "number": 0, "state": "", "reused": False, "needs": needs}
     if plan is not None:
         view |= {
             "module": str(plan.name),
@@ -70,6 +70,12 @@ def of_live(live: Live) -> dict[str, Any]:
     """A run that is not final."""
     return of_plan(live.plan, live.number) | {
         "state": live.state,
+        "reused": False,
+        "reused_from": None,
+        "stored": False,
+        "outputs": None,
+        "warnings": [],
+        "failure": None,
         "why": live.plan.why,
         "executor": live.executor,
         "needs": live.needs,
