@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import Any, Final
 
 from mlstudio_lab.calling import ambient as ambient_state
-from mlstudio_lab.calling import rng
+from mlstudio_lab.calling import leftovers, rng
 from mlstudio_lab.calling.cells import run_cell
 from mlstudio_lab.calling.failures import to_failure
 from mlstudio_lab.calling.inputs import Inputs, known_values, open_inputs
@@ -119,7 +118,7 @@ class _Attempt:
     ) -> Outcome:
         task = self.task
         forget_peak()
-        loaded_before = dict.fromkeys(sys.modules)
+        loaded_before, threads_before = dict.fromkeys(sys.modules), threading.enumerate()
         observer = Observer(
             self.files, home=task.home, declared=declared(task.ambient), seeded=task.seed is not None, ignored_threads=ignored
         )
@@ -140,7 +139,11 @@ class _Attempt:
             self.fail(error, by="worker")
             state = "failed"
         if len(sys.modules) != len(loaded_before):
-            _forget_local_modules(loaded_before, task.home)
+            leftovers.forget_local_modules(loaded_before, task.home)
+        if thread := leftovers.running_threads(threads_before, self.files):
+            self.taint.note(f"its thread {thread} still runs")
+        if altered := leftovers.alters_libraries(self.bundle):
+            self.taint.note(f"it changed {altered}")
         self.usage.peak_bytes = peak_bytes()
         return self.outcome(state)
 
@@ -277,16 +280,3 @@ def _run_cell(loaded: Loaded, displays: Displays, lineage: Lineage) -> dict[str,
         return {}
     displays.show(value)
     return {} if is_display_only(value) else {"_": value}
-
-
-def _forget_local_modules(before: Mapping[str, Any], home: str) -> None:
-    """Unloads modules that were loaded from the person's own folders: the next run's files may be others."""
-    from mlstudio_lab.calling.observe import paths
-
-    for name in list(sys.modules):
-        if name in before:
-            continue
-        file = getattr(sys.modules[name], "__file__", None)
-        if isinstance(file, str) and paths.is_own(file, home):
-            with contextlib.suppress(KeyError):
-                del sys.modules[name]

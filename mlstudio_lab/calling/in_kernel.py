@@ -135,7 +135,9 @@ class _KernelAttempt:
                 with lineage:
                     if self.bundle.kind == "function":
                         entry = self.namespace[self.bundle.entry]
-                        results = {"return": getattr(entry, "__wrapped__", entry)(*inputs.args, **inputs.kwargs)}
+                        # The name may stand for a handle by now, which knows the plain function.
+                        plain = getattr(entry, "__mlstudio_function__", entry)
+                        results = {"return": plain(*inputs.args, **inputs.kwargs)}
                         lineage.mark()
                     else:
                         results = self._cell(datasets, lineage)
@@ -149,13 +151,24 @@ class _KernelAttempt:
         place = self.captured.origins.get("main") or [f"<{self.task.name}>", 1]
         cell = compiled_cell(self.bundle.main.source, str(place[0]), int(place[1]))
         namespace = self.namespace if isinstance(self.namespace, dict) else dict(self.namespace)
+        handles = {name: namespace[name] for name in datasets if name in namespace}
         namespace.update(datasets)
         before = dict(namespace)
-        value = run_cell(cell, namespace)
+        try:
+            value = run_cell(cell, namespace)
+        finally:
+            # The cell read the frames behind the dataset handles; the notebook keeps its handles.
+            for name, opened in datasets.items():
+                if namespace.get(name) is opened:
+                    if name in handles:
+                        namespace[name] = handles[name]
+                    else:
+                        del namespace[name]
         lineage.mark()
         static = {port.name for port in self.bundle.interface.outputs}
         hidden = {"_", "__", "___", "_i", "_ii", "_iii", "_oh", "_dh", "_ih", "In", "Out", "__annotations__"}
-        results = {k: v for k, v in bound_names(before, dict(namespace), static, self.task.outputs).items() if k not in hidden}
+        after = {k: v for k, v in namespace.items() if k not in hidden and not (k in handles and v is handles[k])}
+        results = bound_names(before, after, static, self.task.outputs)
         if cell.shown and value is not None:
             sys.displayhook(value)
             if not is_display_only(value):

@@ -100,12 +100,11 @@ def open_inputs(task: Task, blobs: Any, code: Any) -> Inputs:
         inputs.put(parameter, value, interface, free=task.bundle["kind"] == "cell" or _is_free(task, parameter))
     for parameter, value in task.parameters.items():
         inputs.put(parameter, value, interface, free=task.bundle["kind"] == "cell" or _is_free(task, parameter))
+    given = inputs.named(interface)
     for name, source in task.sources.items():
         granted = source.get("granted")
-        if granted is not None and name not in task.datasets:
-            for values_ in (inputs.globals, inputs.kwargs):
-                if name in values_:
-                    values_[name] = _columns(values_[name], granted, name)
+        if granted is not None and name not in task.datasets and name in given:
+            inputs.put(name, _columns(given[name], granted, name), interface, free=name in inputs.globals)
     return inputs
 
 

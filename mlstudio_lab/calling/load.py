@@ -92,9 +92,7 @@ class Loaded:
 
 
 @contextlib.contextmanager
-def load(
-    bundle: Bundle, origins: Mapping[str, Sequence[Any]], *, name: str = "module", main_module: bool = True
-) -> Iterator[Loaded]:
+def load(bundle: Bundle, origins: Mapping[str, Sequence[Any]], *, name: str = "module", main_module: bool = True) -> Iterator[Loaded]:
     """A bundle set up to run: next come `run_imports`, the inputs as global names, `run_definitions`, then the call.
 
     Definitions come after the inputs because their defaults, decorators and class bodies may read data; a class that

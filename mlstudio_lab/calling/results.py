@@ -53,6 +53,8 @@ def bound_names(
     """
     found = {}
     for name, value in after.items():
+        if name.startswith("__") and name.endswith("__"):
+            continue  # Python's own, such as __warningregistry__
         if wanted is not None:
             if name not in wanted:
                 continue

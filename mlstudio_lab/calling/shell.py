@@ -44,6 +44,10 @@ class Displays:
 
     def __exit__(self, *_: object) -> None:
         _stages.remove(self._stage)
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        if pyplot is not None and hasattr(pyplot, "get_fignums") and pyplot.get_fignums():
+            # The next run's first plot must not land on this run's figure.
+            pyplot.close("all")
 
     def show(self, value: object) -> None:
         """Displays the last value of a cell, as a notebook's Out does."""

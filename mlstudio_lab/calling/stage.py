@@ -55,12 +55,13 @@ class Stage:
     def __enter__(self) -> Stage:
         self._before = (sys.stdout, sys.stderr)
         self._open = True
-        sys.stdout = _Stream(self, "stdout", self._before[0] if self._through else None)
-        sys.stderr = _Stream(self, "stderr", self._before[1] if self._through else None)
+        _open_stages.append(self)
+        sys.stdout, sys.stderr = _streams
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.stdout, sys.stderr = self._before
+        _open_stages.remove(self)
         self.flush()
         self._open = False
 
@@ -170,22 +171,32 @@ def _plain(value: Any) -> Any:
     return value
 
 
+_open_stages: Final[list[Stage]] = []
+
+
 class _Stream(io.TextIOBase):
-    """A text stream that writes on a stage."""
+    """A text stream of the process that writes on whatever stage is open.
+
+    One for good: a log handler that keeps the stream of one run must not fall silent in the next.
+    """
 
     encoding = "utf-8"
     errors = "replace"
 
-    def __init__(self, stage: Stage, kind: str, through: Any) -> None:
-        self._stage, self._kind, self._through = stage, kind, through
-        self.name = f"<{kind}>"
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._kind = ("stdout", "stderr")[number]
+        self.name = f"<{self._kind}>"
+        self.buffer = _Bytes(self)
 
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self._stage.write(self._kind, text)
-        if self._through is not None:
-            self._through.write(text)
+        below = self._below()
+        if _open_stages:
+            _open_stages[-1].write(self._kind, text)
+        if below is not None:
+            below.write(text)
         return len(text)
 
     def writelines(self, lines: Iterable[str], /) -> None:  # type: ignore[override]
@@ -193,8 +204,8 @@ class _Stream(io.TextIOBase):
             self.write(line)
 
     def flush(self) -> None:
-        if self._through is not None:
-            self._through.flush()
+        if (below := self._below()) is not None:
+            below.flush()
 
     def writable(self) -> bool:
         return True
@@ -203,7 +214,32 @@ class _Stream(io.TextIOBase):
         return False
 
     def fileno(self) -> int:
-        return 1 if self._kind == "stdout" else 2
+        return self._number + 1
+
+    def _below(self) -> Any:
+        """The stream text also goes to: the notebook's when it is let through, the process's own outside of a run."""
+        if not _open_stages:
+            return (sys.__stdout__, sys.__stderr__)[self._number]
+        stage = _open_stages[-1]
+        return stage._before[self._number] if stage._through else None
+
+
+class _Bytes(io.RawIOBase):
+    """The bytes door of a text stream."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        raw = bytes(data)
+        self._stream.write(raw.decode("utf-8", "replace"))
+        return len(raw)
+
+
+_streams: Final = (_Stream(0), _Stream(1))
 
 
 class _Flusher:

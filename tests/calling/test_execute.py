@@ -34,4 +34,4 @@ def test_exception_shows_the_persons_line(bench):
     out = bench.function("def f(x):\n    y = x\n    return 1 / y\n", "f", 0, origins={"main": ["/nb/cell-7.py", 5]})
     assert out.state == "failed"
     assert out.failure["type"] == "builtins.ZeroDivisionError"
-    assert out.failure["frames"] == [["/nb/cell-7.py", 7, "f", "return 1 / y"]]
+    assert out.failure["frames"] == [["/nb/cell-7.py", 7, "f", "return 1 / y", 5]]

@@ -132,3 +132,89 @@ def test_survives_messages_it_does_not_know(shared):
         assert "error" in shared.until("error")
     shared.channel.send({"do": "ping"})
     assert shared.until("pong")["pong"]["pid"] == shared.process.pid
+
+
+def test_wrong_environment_is_refused(shared):
+    lock = Lock(here().python, here().platform, (("polars", "0.0.1"),))
+    out = shared.run("x = 1", lock=lock)
+    assert out.state == "refused" and out.versions["polars"] != "0.0.1" and out.outputs is None
+
+
+def test_cancel_before_start(shared):
+    task = shared.task("x = 1")
+    shared.channel.send({"do": "cancel", "attempt": task.attempt})
+    shared.channel.send({"do": "run", "task": task.to_json()})
+    assert Outcome.from_json(shared.until("outcome")["outcome"]).state == "cancelled"
+
+
+def test_code_that_swallows_the_interrupt_is_still_cancelled(shared):
+    task = shared.start("import time\nprint('swallowing')\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    x = 1")
+    while not any("swallowing" in e.get("text", "") for e in shared.events):
+        shared.until("event")
+    shared.channel.send({"do": "cancel", "attempt": task.attempt})
+    assert Outcome.from_json(shared.until("outcome")["outcome"]).state == "cancelled"
+
+
+def test_memory_limit(shared):
+    out = shared.run("import time\nx = bytearray(700 << 20)\nfor i in range(0, len(x), 4096):\n    x[i] = 1\ntime.sleep(30)", memory_bytes=500 << 20)
+    assert out.state == "failed" and "500 MB of memory" in out.failure["message"]
+
+
+def test_code_that_hangs_below_python_ends_its_process_with_an_outcome(rig):
+    # A regular expression without end holds the interpreter: no exception reaches it.
+    out = rig.run("import ctypes\nctypes.CDLL(None).sleep(60)\nctypes.CDLL(None).sleep(60)\nctypes.CDLL(None).sleep(60)", timeout_s=0.3)
+    assert out.state == "timed_out"
+
+
+def test_death_is_seen_and_outcomes_are_whole(rig):
+    rig.start("import os\nos._exit(3)")
+    assert rig.process.wait(30) == 3
+    assert not list((rig.home / "outcomes").glob("*.json"))
+
+
+def test_tainted_workers_ask_to_be_replaced(shared):
+    task = shared.start("import numpy as np\nnp.my_patch = 1")
+    message = shared.until("outcome")
+    assert message["outcome"]["attempt"] == task.attempt and "np.my_patch" in message["retire"]
+    assert "retire" not in (shared.start("import pandas as pd\npd.options.display.max_rows = 4") and shared.until("outcome"))
+    shared.start("import threading, time\nthreading.Thread(target=lambda: time.sleep(2), daemon=True).start()")
+    assert "thread" in shared.until("outcome")["retire"]
+
+
+def test_many_prints_stream_in_order(shared):
+    shared.events.clear()
+    out = shared.run("import sys\nfor i in range(2000):\n    print(i)\nprint('end', file=sys.stderr)")
+    streamed = "".join(e["text"] for e in shared.events if e["t"] == "stdout")
+    assert streamed == "".join(f"{i}\n" for i in range(2000)) and len(shared.events) < 500
+    assert [e["t"] for e in out.log] == ["stdout", "stderr"]
+
+
+def test_agent_on_another_thread(tmp_path, shared):
+    import threading
+
+    from mlstudio_lab.worker.agent import Agent
+
+    agent = Agent(shared.home)
+    task = shared.task("i = 0\nprint('go')\nwhile True:\n    i += 1")
+    said, ended = threading.Event(), []
+
+    def work():
+        ended.append(Outcome.load(agent.run(task.dump(), lambda e: said.set())))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert said.wait(30)
+    agent.cancel(task.attempt)
+    thread.join(30)
+    assert ended and ended[0].state == "cancelled"
+    assert Outcome.load(agent.run(shared.task("x = 1").dump(), print)).state == "succeeded"
+
+
+def test_a_home_that_cannot_be_written(tmp_path, shared):
+    from mlstudio_lab.core.errors import StorageFailed
+    from mlstudio_lab.worker.agent import Agent
+
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(StorageFailed):
+        Agent(blocked).run(shared.task("x = 1").dump(), print)

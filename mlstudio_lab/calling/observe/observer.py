@@ -84,7 +84,7 @@ class Observer:
         ignored = self._ignored
         if self._only_new:
             ignored |= {t for t in sys._current_frames() if t != threading.get_ident()}
-        self._wraps = Wraps.standing() if self._keep else Wraps()
+        self._wraps, self._keep = Wraps.for_run(self._keep)
         self._wraps.put(self)
         self._marks = rng.positions()
         hook.ignored = ignored
@@ -126,8 +126,8 @@ class Observer:
 
     def reads(self, path: str, depth: int = 1) -> None:
         """A file or folder was opened for reading."""
-        if path in self._reads or len(self._reads) >= _MOST_FILES:
-            return
+        if path in self._reads or path.startswith("<") or len(self._reads) >= _MOST_FILES:
+            return  # "<unknown>" and the like are texts that Python tries to quote in an error
         full = os.path.abspath(path)
         if not paths.is_own(full, self._home) or full in self._writes:
             return

@@ -45,11 +45,18 @@ class Wraps:
         self.originals: dict[int, Any] = {}
 
     @classmethod
-    def standing(cls) -> Wraps:
-        """The wraps that stay."""
-        if cls._standing is None:
+    def for_run(cls, keep: bool) -> tuple[Wraps, bool]:
+        """The wraps for one run, and whether they stay: always where some stand already, for two layers would see twice."""
+        if cls._standing is None and keep:
             cls._standing = Wraps()
-        return cls._standing
+        return (cls._standing, True) if cls._standing is not None else (Wraps(), False)
+
+    @classmethod
+    def take_away(cls) -> None:
+        """Takes the standing wraps away."""
+        standing, cls._standing = cls._standing, None
+        if standing is not None:
+            standing.release(keep=False)
 
     def put(self, observer: Observer) -> None:
         """Wraps what is loaded and not wrapped yet, and reports to the observer from now on."""

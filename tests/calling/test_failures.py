@@ -1,0 +1,52 @@
+import traceback
+
+import pytest
+
+from mlstudio_lab.calling.failures import raise_failure, rebuild
+from mlstudio_lab.core.errors import RunFailed
+from mlstudio_lab.wire.task import Failure
+
+SOURCE = """class Mine(Exception):
+    def __init__(self, code, *, extra=None):
+        super().__init__(f'code {code}')
+        self.code, self.extra = code, extra
+
+def inner(x):
+    raise KeyError('lost') from ValueError('why')
+
+def f(x):
+    return inner(x)
+"""
+
+
+def test_the_same_exception_with_the_persons_lines(bench):
+    out = bench.function(SOURCE, "f", 1, origins={"main": ["/nb/cell-4.py", 3]})
+    failure = Failure.from_json(out.failure)
+    assert failure.frames == [["/nb/cell-4.py", 12, "f", "return inner(x)", 11], ["/nb/cell-4.py", 9, "inner", "raise KeyError('lost') from ValueError('why')", 8]]
+    with pytest.raises(KeyError) as caught:
+        raise_failure(failure, blobs=bench.blobs)
+    lines = [(f.filename, f.lineno, f.name) for f in traceback.extract_tb(caught.value.__traceback__)]
+    assert lines[-2:] == [("/nb/cell-4.py", 12, "f"), ("/nb/cell-4.py", 9, "inner")]
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_an_exception_that_cannot_be_made_again(bench):
+    out = bench.function("class Odd(Exception):\n    def __init__(self, a, b):\n        super().__init__('told')\ndef f():\n    raise Odd(1, 2)", "f")
+    failure = Failure.from_json(out.failure)
+    assert failure.payload is None
+    error = rebuild(failure)
+    assert type(error) is RunFailed and "Odd: told" in str(error)
+
+
+def test_ipython_renders_it(bench):
+    from IPython.core.ultratb import VerboseTB
+
+    out = bench.function(SOURCE, "f", 1, origins={"main": ["/nb/cell-4.py", 1]})
+    error = rebuild(Failure.from_json(out.failure), blobs=bench.blobs)
+    text = "".join(VerboseTB().text(type(error), error, error.__traceback__))
+    assert "cell-4.py" in text and "KeyError" in text
+
+
+def test_recursion_ends(bench):
+    out = bench.function("def f():\n    return f()", "f")
+    assert out.failure["type"] == "builtins.RecursionError" and len(out.failure["frames"]) <= 200
