@@ -91,13 +91,23 @@ def blob_digest(header: bytes, chunks: Sequence[Raw]) -> str:
     return digester.hex()
 
 
+def is_digest(text: str) -> bool:
+    """Whether a text has the form of a digest.
+
+    Example:
+        >>> is_digest("0" * 64), is_digest("../x")
+        (True, False)
+    """
+    return _DIGEST.fullmatch(text) is not None
+
+
 def check_digest(text: str) -> str:
     """The text itself when it can name a blob; ids become file names, so nothing else may pass.
 
     Raises:
         BadInput: Not 64 lower-case hex digits.
     """
-    if not isinstance(text, str) or not _DIGEST.fullmatch(text):
+    if not isinstance(text, str) or not is_digest(text):
         shown = str(text).encode("unicode_escape").decode()[:80]
         raise BadInput(f"{shown!r} is not a blob's digest", subject=shown, hint="a digest is 64 lower-case hex digits")
     return text

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mlstudio_lab.blobs.disk import make_folder, storage, sync, sync_folder, write_all
-from mlstudio_lab.blobs.header import SIZE, Header, blob_digest, check_digest
+from mlstudio_lab.blobs.header import SIZE, Header, blob_digest, check_digest, is_digest
 from mlstudio_lab.blobs.store import Blob, BlobRef
 from mlstudio_lab.core.errors import Corrupt, Incompatible, NotFound
 
@@ -139,7 +139,7 @@ class LocalBlobs:
         """The digests of all stored blobs, in order; files that are not blobs are passed over."""
         for folder in sorted(_names(self.root)):
             for rest in sorted(_names(self.root / folder)):
-                if len(folder) == 2 and len(rest) == 62 and not rest.startswith("."):
+                if len(folder) == 2 and is_digest(folder + rest):
                     yield folder + rest
 
     def _open(self, digest: str, path: Path, *, again: bool) -> Blob:

@@ -43,7 +43,9 @@ class Scene:
 
     def add_version(self, source: str, name: str = "flights/delay", actor: str = "ada") -> modules.VersionRow:
         made = self.ledger.write(
-            lambda c: modules.put_version(c, name=name, bundle=sample_bundle(source), code_digest="c" * 64, actor=actor, at=self.clock.now())
+            lambda c: modules.put_version(
+                c, name=name, bundle=sample_bundle(source), code_digest="c" * 64, actor=actor, at=self.clock.now()
+            )
         )
         return made.result(timeout=20)[0]
 

@@ -30,7 +30,12 @@ class Home:
         self.frame = self.blobs.put("arrow/1", [b"dataset"]).digest
         self.spare = self.blobs.put("arrow/1", [b"needed by nothing"]).digest
         self.ambient = self.blobs.put("ambient/1", [b"options"]).digest
-        payload = {"graph": "", "graph_blob": self.graph, "leaves": [{"codec": "polars/1", "blob": self.leaf, "content": "d" * 64}], "values": {}}
+        payload = {
+            "graph": "",
+            "graph_blob": self.graph,
+            "leaves": [{"codec": "polars/1", "blob": self.leaf, "content": "d" * 64}],
+            "values": {},
+        }
         self.run = run = scene.add_run(request={"ambient": {"options": self.ambient}, "blob": ""})
         edges = [Edge("return", "a", "x", "b", "direct", "IDENTITY")]
 
@@ -179,5 +184,3 @@ def test_fsck_beside_a_working_studio(home: Home, scene: Any, clock: FakeClock) 
         assert check(beside, home.blobs) == []
         scene.add_run()
         assert check(beside, home.blobs) == []
-
-

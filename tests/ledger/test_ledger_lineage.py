@@ -42,7 +42,9 @@ def test_a_set_is_read_back_as_it_was(ledger: Ledger, found: list[Edge]) -> None
 def test_all_to_all_is_kept_small(write: Do, read: Do) -> None:
     opaque = [Edge("return", f"o{o}", "x", f"i{i}", "opaque") for o in range(60) for i in range(60)]
     number = write(lambda c: edges.put_set(c, opaque))
-    rows = read(lambda c: sum(c.raw.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("edge_blocks", "block_inputs", "block_outputs")))
+    rows = read(
+        lambda c: sum(c.raw.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("edge_blocks", "block_inputs", "block_outputs"))
+    )
     assert rows == 121 and read(lambda c: edges.set_size(c, number)) == 3600
 
 
@@ -64,7 +66,9 @@ def test_up_and_down_as_a_plain_search(
             run = scene.add_run()
             found = [Edge("return", to, "x", at, "direct", "IDENTITY") for at, to in pairs]
             ledger.write(
-                lambda c, r=run, f=found, s=source, t=target: lineage.put_edges(c, r, f, inputs={"x": End(f"d{s}")}, outputs={"return": End(f"d{t}")})
+                lambda c, r=run, f=found, s=source, t=target: lineage.put_edges(
+                    c, r, f, inputs={"x": End(f"d{s}")}, outputs={"return": End(f"d{t}")}
+                )
             ).result(timeout=20)
             if source != target:
                 arrows |= {((f"d{source}", at), (f"d{target}", to)) for at, to in pairs}
@@ -86,7 +90,9 @@ def test_up_and_down_as_a_plain_search(
 def test_a_run_and_what_its_names_stood_for(write: Do, read: Do, scene: Any) -> None:
     run, quiet = scene.add_run(), scene.add_run()
     found = [Edge("return", "a", "flights", "b", "direct", "IDENTITY"), Edge("log", "", "seed", "", "opaque")]
-    n = write(lambda c: lineage.put_edges(c, run, found, inputs={"flights": End("f" * 64, "flights/flights")}, outputs={"return": End("e" * 64)}))
+    n = write(
+        lambda c: lineage.put_edges(c, run, found, inputs={"flights": End("f" * 64, "flights/flights")}, outputs={"return": End("e" * 64)})
+    )
     assert n == 2 == read(lambda c: lineage.count_edges(c, run))
     assert read(lambda c: lineage.edges_of_run(c, run)) == [
         lineage.ResolvedEdge(found[1], End(""), End("")),
@@ -119,7 +125,9 @@ def test_through_values_without_a_digest(write: Do, read: Do, scene: Any) -> Non
 
 def test_asked_by_dataset(write: Do, read: Do, scene: Any, clock: FakeClock) -> None:
     run = scene.add_run()
-    write(lambda c: datasets.put_dataset_version(c, "a/x", content="7" * 64, payload={}, schema=None, rows=None, actor="ada", at=clock.now()))
+    write(
+        lambda c: datasets.put_dataset_version(c, "a/x", content="7" * 64, payload={}, schema=None, rows=None, actor="ada", at=clock.now())
+    )
     found = [Edge("return", "b", "x", "a", "direct", "IDENTITY")]
     write(lambda c: lineage.put_edges(c, run, found, inputs={"x": End("7" * 64, "a/x")}, outputs={"return": End("8" * 64)}))
     for what in ("a/x", "a/x@v1", "7" * 64):

@@ -239,7 +239,13 @@ class TestMemos:
     EDGES = (Edge("return", "a", "flights", "b", "direct", "IDENTITY"), Edge("return", "a", "flights", "c", "indirect", "FILTER"))
 
     def put(self, c: Connection, clock: FakeClock, run: str, key: str = "k", actor: str = "ada", **more: Any) -> None:
-        given: dict[str, Any] = {"parts": {"code": "1"}, "tree": {"main": "2"}, "outputs": {"graph": "x"}, "effects": {"files": {}}, "edges": self.EDGES}
+        given: dict[str, Any] = {
+            "parts": {"code": "1"},
+            "tree": {"main": "2"},
+            "outputs": {"graph": "x"},
+            "effects": {"files": {}},
+            "edges": self.EDGES,
+        }
         memos.put_memo(c, key=key, run_id=run, log_blob="b" * 64, zone="", actor=actor, at=clock.now(), **(given | more))
 
     def test_found_again(self, write: Do, read: Do, scene: Any, clock: FakeClock) -> None:
@@ -315,7 +321,15 @@ class TestDatasets:
         run = scene.add_run()
         reference = {"uri": "s3://x", "snapshot": "7"}
         row, _ = write(lambda c: self.put(c, clock, "1", payload=None, reference=reference, schema=None, rows=None, made_by=run))
-        assert (row.reference, row.payload, row.schema, row.rows, row.run, row.actor, row.at) == (reference, None, None, None, run, "ada", clock.now())
+        assert (row.reference, row.payload, row.schema, row.rows, row.run, row.actor, row.at) == (
+            reference,
+            None,
+            None,
+            None,
+            run,
+            "ada",
+            clock.now(),
+        )
         stored, _ = write(lambda c: self.put(c, clock, "2", schema={"z": "Int8", "a": "String"}))
         assert list(stored.schema) == ["z", "a"], "the order of columns is kept"
 
@@ -353,7 +367,11 @@ class TestLabels:
 
     def test_equal_sets_are_kept_once(self, write: Do, read: Do, clock: FakeClock) -> None:
         for n in range(50):
-            write(lambda c, n=n: labels.put_label_set(c, f"d{n}", {"b": labels.LabelRow(None, {"s": 1}), "a": labels.LabelRow(None, {"s": 2})}))
+            write(
+                lambda c, n=n: labels.put_label_set(
+                    c, f"d{n}", {"b": labels.LabelRow(None, {"s": 1}), "a": labels.LabelRow(None, {"s": 2})}
+                )
+            )
         assert read(lambda c: c.raw.execute("SELECT count(*) FROM label_sets").fetchone()) == (1,)
         assert len(read(lambda c: labels.labels_of(c, [f"d{n}" for n in range(50)]))) == 100
         assert read(labels.any_asserted) is False
@@ -376,7 +394,15 @@ class TestAuditAndEvents:
             clock.forward(1)
             write(lambda c, n=n: audit.append(c, "ada", "test", f"s{n}", {"n": n}, clock.now()))
         assert read(audit.verify) is None
-        for column, value in (("actor", "eve"), ("action", "x"), ("subject", "x"), ("detail", '{"n":99}'), ("at", 1), ("prev", "0"), ("digest", "0")):
+        for column, value in (
+            ("actor", "eve"),
+            ("action", "x"),
+            ("subject", "x"),
+            ("detail", '{"n":99}'),
+            ("at", 1),
+            ("prev", "0"),
+            ("digest", "0"),
+        ):
             before = read(lambda c, x=column: c.raw.execute(f"SELECT {x} FROM audit WHERE seq = 7").fetchone()[0])
             write(lambda c, x=column, v=value: c.raw.execute(f"UPDATE audit SET {x} = ? WHERE seq = 7", (v,)).rowcount)
             broken = read(audit.verify)

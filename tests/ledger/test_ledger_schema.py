@@ -53,7 +53,9 @@ def test_migrations_make_what_the_code_expects(tmp_path: Path, clock: FakeClock)
 
 def test_the_durable_settings_are_in_force(ledger: Ledger) -> None:
     def settings(c):
-        return {name: c.raw.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "mmap_size", "busy_timeout")}
+        return {
+            name: c.raw.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "mmap_size", "busy_timeout")
+        }
 
     assert ledger.write(settings).result(timeout=10) == {"journal_mode": "wal", "synchronous": 2, "mmap_size": 0, "busy_timeout": 30000}
 

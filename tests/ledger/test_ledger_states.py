@@ -49,15 +49,19 @@ class Books(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), source=st.integers(0, 5))
     def add_version(self, name: str, source: int) -> None:
         bundle = sample_bundle(f"y = {source}")
-        row, new = self.write(
-            lambda c: modules.put_version(c, name=name, bundle=bundle, code_digest="c", actor="ada", at=self.clock.now())
-        )
+        row, new = self.write(lambda c: modules.put_version(c, name=name, bundle=bundle, code_digest="c", actor="ada", at=self.clock.now()))
         assert new is (bundle.id not in self.versions[name])
         if new:
             self.versions[name].append(bundle.id)
         assert self.versions[name][row.number - 1] == row.id == bundle.id
 
-    @rule(name=st.sampled_from(NAMES), tag=st.sampled_from(TAGS), owner=st.sampled_from(("", "ada")), to=st.integers(0, 5), expect=st.integers(-2, 5))
+    @rule(
+        name=st.sampled_from(NAMES),
+        tag=st.sampled_from(TAGS),
+        owner=st.sampled_from(("", "ada")),
+        to=st.integers(0, 5),
+        expect=st.integers(-2, 5),
+    )
     def move_tag(self, name: str, tag: str, owner: str, to: int, expect: int) -> None:
         known = self.versions[name]
         target = known[to % len(known)]
