@@ -45,7 +45,7 @@ class Interrupt:
         self._armed = False
         _current = None
         with self._lock:
-            if self._raised and kind is not KeyboardInterrupt and threading.current_thread() is not threading.main_thread():
+            if self._raised and kind is not KeyboardInterrupt:
                 # An exception that was set for this thread and not raised yet must not reach our own code.
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), None)
 
@@ -55,7 +55,7 @@ class Interrupt:
             self.reason = self.reason or reason
             if not self._armed or self._raised:
                 return
-            if self._thread == threading.main_thread().ident:
+            if self._thread == threading.main_thread().ident and signal.getsignal(signal.SIGINT) in _HANDLERS:
                 signal.pthread_kill(self._thread, signal.SIGINT)
             else:
                 self._raised = True
@@ -84,6 +84,10 @@ def on_sigint(*_: object) -> None:
     """
     if _current is not None:
         _current.handle()
+
+
+_HANDLERS: Final = (on_sigint, signal.default_int_handler)
+"""SIGINT handlers that raise KeyboardInterrupt; another's (a Ray worker's) may do anything."""
 
 
 class Limits:

@@ -18,6 +18,7 @@ from mlstudio_lab.calling.stage import Stage
 from mlstudio_lab.core.errors import StudioError
 from mlstudio_lab.wire.task import Outcome, Task
 from mlstudio_lab.worker.outcomes import write_outcome
+from mlstudio_lab.worker.prewarm import prewarm
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -91,6 +92,11 @@ class Agent:
                 return
         running[2].set()
         running[1].ask("cancel")
+
+    def warm(self) -> None:
+        """Imports what most modules need and makes the headless shell; for a process that has time before its first task."""
+        while not prewarm():
+            pass
 
     def about(self) -> dict[str, Any]:
         """Who this is: pid, host and Python."""

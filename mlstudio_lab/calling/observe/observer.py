@@ -76,6 +76,7 @@ class Observer:
         self._saw_cwd = False
         self._listed_environment = False
         self._marks: dict[str, Any] = {}
+        self._after: dict[str, Any] = {}
         self._used_before_seed: set[str] = set()
         self._wraps: Wraps | None = None
 
@@ -214,10 +215,10 @@ class Observer:
 
     def used_generators(self) -> bool:
         """Whether a global generator's state is not what it was."""
-        return rng.positions() != self._marks
+        return self._after != self._marks
 
     def _judge_generators(self) -> None:
-        now = rng.positions()
+        now = self._after = rng.positions()
         for name, mark in now.items():
             if mark == self._marks.get(name) or (name not in self._marks and name in self._seeded):
                 continue
