@@ -200,7 +200,7 @@ class ModuleHandle:
             code, version, args, kwargs = self._stored_code(args, kwargs)
             bound = bind_arguments(code.bundle.interface, args, kwargs, name=self.name) if code.bundle.kind == "function" else {}
             bound = {**bound, **_literal_defaults(code.bundle.interface, bound)}
-        job = Job(self.name, code, version, options=self.options, namespace=self._namespace, recapture=self._recapture)
+        job = Job(self.name, code, version, options=self.options, namespace=self._namespace)
         _fill(job, code.bundle.interface, bound)
         return Submission(self._session(), job)
 
@@ -236,10 +236,6 @@ class ModuleHandle:
                 self._view = dict(self._session().transport.get(f"/modules/{self.name}/versions/v{self._view['number']}"))
             self._captured = (Bundle.from_json(self._view["bundle"]), str(self._view["id"]))
         return self._captured
-
-    def _recapture(self, missing: list[str]) -> Any:
-        """None: a function's free names are all seen before it runs."""
-        return None
 
     def __repr__(self) -> str:
         if self._capture is not None:

@@ -8,7 +8,7 @@ from mlstudio_lab.calling.in_kernel import KernelTask, execute_in_kernel
 from mlstudio_lab.client.calls import running_here
 from mlstudio_lab.client.datasets import Dataset
 from mlstudio_lab.client.session import Session
-from mlstudio_lab.core.errors import BadInput, StudioError
+from mlstudio_lab.core.errors import StudioError
 
 if TYPE_CHECKING:
     from mlstudio_lab.client.submit import Job
@@ -25,14 +25,8 @@ def run_here(session: Session, job: Job, view: dict[str, Any], reason: str) -> t
 
     Raises:
         Exception: What the code raised, with its live traceback; the run is recorded all the same.
-        BadInput: A stored version, which only workers run.
     """
-    if job.namespace is None:
-        raise BadInput(
-            f"{job.name} is a stored version and cannot run in this process" + (f": {reason}" if reason else ""),
-            subject=job.name,
-            hint="leave where out, or hand in values that can be carried",
-        )
+    assert job.namespace is not None, "only live code runs here"
     captured, options, is_cell = job.captured, job.options, job.captured.bundle.kind == "cell"
     shake = session.handshake
     task = KernelTask(
@@ -46,6 +40,12 @@ def run_here(session: Session, job: Job, view: dict[str, Any], reason: str) -> t
         memory_bytes=options.memory_bytes,
         outputs=None if options.outputs is None else list(options.outputs),
     )
+    try:
+        datasets = {name: _opened(dataset, _annotation(job, name)) for name, dataset in job.datasets.items()}
+    except BaseException:
+        # Nobody else will ever end this run.
+        session.transport.post(f"/runs/{view['id']}/cancel", {"force": True})
+        raise
     token = running_here.set(True)
     try:
         done = execute_in_kernel(
@@ -56,7 +56,7 @@ def run_here(session: Session, job: Job, view: dict[str, Any], reason: str) -> t
             emit=_unheard,
             args=None if is_cell else job.args,
             kwargs=None if is_cell else job.kwargs,
-            datasets={name: _opened(dataset, _annotation(job, name)) for name, dataset in job.datasets.items()},
+            datasets=datasets,
         )
     finally:
         running_here.reset(token)

@@ -130,6 +130,20 @@ class Modules:
         self._session.known_versions.add(version.id)
         return version
 
+    def forward_dev(self, view: Mapping[str, Any]) -> bool:
+        """Moves the person's `dev` forward to a version, never back; whether it stands there now.
+
+        Args:
+            view: The version's VersionView as JSON.
+        """
+        if "dev" in view.get("tags", ()):
+            return True
+        number = int(view["number"])
+        if not view.get("new") and int(self.describe(str(view["name"])).get("dev") or 0) > number:
+            return False
+        self._session.transport.put(f"/modules/{view['name']}/tags/dev", {"version": f"v{number}"})
+        return True
+
     def get(self, ref: str) -> Version:
         """The version a reference names.
 

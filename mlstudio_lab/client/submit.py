@@ -68,7 +68,6 @@ class Job:
         options: How to run it.
         namespace: The kernel's global names, None where there is no notebook.
         before_settling: Called once the result is there, before it is decoded.
-        recapture: Captures again with more inputs, when the code asked for names that capture did not see.
     """
 
     name: str
@@ -81,7 +80,6 @@ class Job:
     options: Options = field(default_factory=Options)
     namespace: MutableMapping[str, Any] | None = None
     before_settling: Callable[[], None] | None = None
-    recapture: Callable[[list[str]], Code] | None = None
 
     def named(self) -> dict[str, Any]:
         """Every value by the name under which its digest is sent."""
@@ -143,9 +141,7 @@ class Submission:
         except KeyboardInterrupt:
             stop(self._session, self.request["run"])
             raise
-        run = self._run(view)
-        run.announce()
-        return run
+        return self._run(view)
 
     def _run(self, view: dict[str, Any]) -> Run:
         return Run(self._session, view, self._settle, self._in_kernel)
@@ -165,7 +161,7 @@ class Submission:
             "env": {name: env_digest(value) for name, value in captured.env_reads.items()},
             "cwd": state["cwd"],
             "impurities": [i.to_json() for i in captured.impurities],
-            "kernel": True,
+            "kernel": job.namespace is not None,
             "wait_s": FIRST_WAIT_S,
             **job.options.to_request(),
         }
@@ -207,7 +203,7 @@ class Submission:
             self._table = self._table or NodeTable.of(self._graph)
             request["payload"] = pack(self._graph, self._session.blobs, job.captured.code, nodes=self._table, described={}).to_json()
         except CannotCross as error:
-            if job.options.where not in ("auto", NEEDS_KERNEL):
+            if job.namespace is None or job.options.where not in ("auto", NEEDS_KERNEL):
                 raise
             self._reason = self._reason or self._what_stays(error)
             request["where"] = NEEDS_KERNEL

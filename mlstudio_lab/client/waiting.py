@@ -20,6 +20,7 @@ FIRST_WAIT_S: Final = 0.15
 """How long the first request waits for the result itself, before what the run says is streamed."""
 
 _TICK_S: Final = 0.5
+_LOOK_S: Final = 5.0
 _SHOW_PROGRESS_AFTER_S: Final = 1.0
 _STOPS_WITHIN_S: Final = 4.0
 _LOST_FOR_S: Final = 60.0
@@ -43,10 +44,14 @@ def follow(session: Session, view: dict[str, Any], say: Say, *, timeout_s: float
     began = time.monotonic()
     cursor = [0]
     lost_at: float | None = None
+
+    def left() -> float:
+        return _LOOK_S if timeout_s is None else max(0.0, min(_LOOK_S, began + timeout_s - time.monotonic()))
+
     while True:
         try:
             _stream(session, view, say, cursor, began, timeout_s)
-            view = session.transport.get(f"/runs/{view['id']}", wait_s=5)
+            view = session.transport.get(f"/runs/{view['id']}", wait_s=left())
             lost_at = None
         except Unavailable:
             # The service died or is being replaced: the run is adopted by the next one, which is found or started here.
@@ -95,7 +100,7 @@ def _stream(session: Session, view: dict[str, Any], say: Say, cursor: list[int],
     shown = dict(view)
     while True:
         try:
-            event = events.get(timeout=_TICK_S)
+            event = events.get(timeout=_TICK_S if timeout_s is None else max(0.0, min(_TICK_S, began + timeout_s - time.monotonic())))
         except queue.Empty:
             event = {}
         if event is _END:

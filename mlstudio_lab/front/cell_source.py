@@ -1,8 +1,17 @@
-"""A cell's text as the kernel knows it: a file name under which tracebacks find its lines."""
+"""A cell's text as the kernel knows it: a file name under which tracebacks find its lines, counted as the person counts them."""
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mlstudio_lab.core.errors import CaptureRefused
+
+if TYPE_CHECKING:
+    from mlstudio_lab.capture import Captured
 
 
 def register(shell: Any, cell: str) -> tuple[str, str]:
@@ -18,12 +27,22 @@ def register(shell: Any, cell: str) -> tuple[str, str]:
     return str(shell.compile.cache(text, number)), text
 
 
-def place(captured: Any) -> Any:
+def place(captured: Captured) -> Captured:
     """The captured code with its main text on the lines on which the person sees it, below the magic line."""
-    main = captured.origins["main"]
-    if main[1] == 1:
-        captured.origins["main"] = [main[0], 2]
+    file, line = captured.origins["main"]
+    if line == 1:
+        captured.origins["main"] = [file, 2]
+        captured.impurities = [replace(found, line=found.line + 1) if found.line else found for found in captured.impurities]
     return captured
+
+
+@contextlib.contextmanager
+def lines_below_magic() -> Iterator[None]:
+    """Lets refusals inside name lines as the person sees them, the magic line counted."""
+    try:
+        yield
+    except CaptureRefused as error:
+        raise CaptureRefused(_one_more(error.message), _one_more(error.subject), error.hint) from None
 
 
 def execute(shell: Any, text: str, filename: str) -> None:
@@ -35,3 +54,7 @@ def execute(shell: Any, text: str, filename: str) -> None:
         filename: The file name under which its lines are known.
     """
     exec(compile(text, filename, "exec", dont_inherit=True), shell.user_ns)
+
+
+def _one_more(text: str) -> str:
+    return re.sub(r"\bline (\d+)", lambda found: f"line {int(found[1]) + 1}", text)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mlstudio_lab.capture import Captured, capture_cell, history_of
+from mlstudio_lab.capture import Captured, capture_cell, history_of, public_functions, strays
 from mlstudio_lab.client.modules import Modules
 from mlstudio_lab.client.options import Options
 from mlstudio_lab.client.results import DELETED
+from mlstudio_lab.client.runs import Run
 from mlstudio_lab.client.session import Session
 from mlstudio_lab.client.submit import Job, Submission
+from mlstudio_lab.core.errors import Conflict
 from mlstudio_lab.front.cell_source import execute, place, register
 from mlstudio_lab.front.line import ModuleLine
 
@@ -31,24 +34,19 @@ def run_cell(shell: Any, session: Session, line: ModuleLine, cell: str) -> None:
     filename, _ = register(shell, cell)
     names = shell.user_ns
 
-    def capture(extra: list[str]) -> Captured:
-        captured: Captured = place(
+    def capture(extra: Iterable[str]) -> Captured:
+        return place(
             capture_cell(cell, names, name=line.name, filename=filename, inputs=line.inputs, outputs=line.outputs, extra_inputs=extra)
         )
-        return captured
 
-    captured = capture([])
-    job = Job(
-        line.name,
-        captured,
-        captured.bundle.id,
-        options=Options(line.where, line.cpus, line.gpus, line.memory_bytes, line.timeout_s, line.seed, line.reuse, line.outputs),
-        namespace=names,
-        recapture=capture,
-        before_settling=lambda: execute(shell, "\n" + captured.kernel_source, filename) if captured.kernel_source else None,
-    )
-    submission = Submission(session, job)
-    outputs = submission.finish().result()
+    captured = capture(())
+    submission, run = _submit(shell, session, line, captured, filename)
+    extra = _missing(run, captured, names)
+    if extra:
+        # The code asked for data that its text did not show; with it the same cell is run again.
+        captured = capture(extra)
+        submission, run = _submit(shell, session, line, captured, filename)
+    outputs = run.result()
     history_of(names).record(cell, filename, names)
     if line.push:
         Modules(session).put(line.name, captured.bundle.to_json(), tag="latestAlpha")
@@ -62,3 +60,41 @@ def run_cell(shell: Any, session: Session, line: ModuleLine, cell: str) -> None:
     if last is not None:
         # As the display hook does for a cell's last value; the value itself was shown by the run.
         shell.displayhook.update_user_ns(last)
+
+
+def _submit(shell: Any, session: Session, line: ModuleLine, captured: Captured, filename: str) -> tuple[Submission, Run]:
+    job = Job(
+        line.name,
+        captured,
+        captured.bundle.id,
+        options=Options(line.where, line.cpus, line.gpus, line.memory_bytes, line.timeout_s, line.seed, line.reuse, line.outputs),
+        namespace=shell.user_ns,
+        before_settling=lambda: execute(shell, "\n" + captured.kernel_source, filename) if captured.kernel_source else None,
+    )
+    submission = Submission(session, job)
+    try:
+        return submission, submission.finish()
+    except Conflict as error:
+        raise _with_stray(error, captured.bundle.main.source) from None
+
+
+def _with_stray(error: Conflict, source: str) -> Conflict:
+    """The refusal of a cell under a function module's name, with the line that made it a cell."""
+    stray = strays(source)
+    if not stray or not public_functions(source):
+        return error
+    line, text = stray[0]
+    return Conflict(error.message, error.subject, f"line {line + 1} makes it a cell: {text[:80]}; move that line to a cell of its own")
+
+
+def _missing(run: Run, captured: Captured, names: Mapping[str, Any]) -> list[str]:
+    """Names a failed run asked for that the kernel has and capture did not see."""
+    failure = run.view.get("failure")
+    if failure is None or run.view["state"] != "failed":
+        return []
+    from mlstudio_lab.calling.failures import rebuild
+    from mlstudio_lab.calling.missing import named_in
+    from mlstudio_lab.wire.task import Failure
+
+    asked = named_in(rebuild(Failure.from_json(failure)))
+    return [name for name in asked if name in names and name not in captured.inputs]

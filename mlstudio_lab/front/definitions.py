@@ -43,8 +43,7 @@ def define(shell: Any, session: Session, shown: Shown, line: ModuleLine, cell: s
     function = names[entry]
 
     def capture(values: Mapping[str, Any]) -> Captured:
-        captured: Captured = place(capture_function(function, names, name=line.name, entry_source=cell, filename=filename, values=values))
-        return captured
+        return place(capture_function(function, names, name=line.name, entry_source=cell, filename=filename, values=values))
 
     chosen = Options(
         where=line.where,
@@ -58,10 +57,11 @@ def define(shell: Any, session: Session, shown: Shown, line: ModuleLine, cell: s
     handle = ModuleHandle.live(lambda: session, line.name, function, capture, options=chosen, namespace=names)
     modules = Modules(session)
     bundle = capture({}).bundle.to_json()
-    view = modules.put(line.name, bundle, tag="dev").to_json()
+    view = modules.put(line.name, bundle, tag="").to_json()
+    is_old = not modules.forward_dev(view)
     if line.push:
         modules.put(line.name, bundle, tag="latestAlpha")
     handle.note_version(view)
     names[entry] = handle
-    shown.say(version_card(view, is_old="dev" not in view.get("tags", ())))
+    shown.say(version_card(view, is_old=is_old))
     return handle

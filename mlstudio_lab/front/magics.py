@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
-from mlstudio_lab.core.errors import BadInput
+from mlstudio_lab.core.errors import BadInput, CaptureRefused
 
 if TYPE_CHECKING:
     from mlstudio_lab.client.session import Session
@@ -80,26 +79,22 @@ class StudioMagics(Magics):
 
     def _module(self, options: ModuleLine, cell: str) -> None:
         from mlstudio_lab.capture import kind_of, strays
+        from mlstudio_lab.front.cell_source import lines_below_magic
 
-        kind = kind_of(cell)
-        if options.entry and kind == "cell":
-            line, text = (strays(cell) or [(1, cell.strip().splitlines()[0])])[0]
-            raise BadInput(
-                f"--entry is for cells of definitions, and line {line} is not one: {text[:80]}",
-                subject=options.name,
-                hint="move that line to a cell of its own, or leave --entry out",
-            )
-        if kind == "function":
-            from mlstudio_lab.front.definitions import define
+        with lines_below_magic():
+            kind = kind_of(cell)
+            if options.entry and kind == "cell":
+                line, text = (strays(cell) or [(1, cell.strip().splitlines()[0])])[0]
+                raise CaptureRefused(
+                    f"--entry is for cells of definitions, and line {line} is not one: {text[:80]}",
+                    subject=options.name,
+                    hint="move that line to a cell of its own, or leave --entry out",
+                )
+            if kind == "function":
+                from mlstudio_lab.front.definitions import define
 
-            define(self.shell, self._session(), self._shown, options, cell)
-        else:
-            from mlstudio_lab.front.cells import run_cell
+                define(self.shell, self._session(), self._shown, options, cell)
+            else:
+                from mlstudio_lab.front.cells import run_cell
 
-            run_cell(self.shell, self._session(), options, cell)
-
-
-def options_of(line: ModuleLine) -> Mapping[str, Any]:
-    """The run options of a `%%module` line, as `client.options.Options` takes them."""
-    names = ("where", "cpus", "gpus", "memory_bytes", "timeout_s", "seed", "reuse", "outputs")
-    return {name: getattr(line, name) for name in names}
+                run_cell(self.shell, self._session(), options, cell)

@@ -41,6 +41,7 @@ def list_datasets(state: State) -> Answer:
     found = state.studio.datasets.list()
 
     def show_all(console: Console) -> None:
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False)
@@ -64,6 +65,7 @@ def show(state: State, ref: str) -> Answer:
     found = state.studio.datasets.get(ref)
 
     def print_it(console: Console) -> None:
+        from rich.markup import escape
         from rich.table import Table
 
         console.print(repr(found), markup=False)
@@ -71,7 +73,7 @@ def show(state: State, ref: str) -> Answer:
         for head in ("column", "type", "labels"):
             table.add_column(head)
         for column, dtype in found.schema.items():
-            table.add_row(column, dtype, ", ".join(found.labels[column]))
+            table.add_row(escape(column), escape(dtype), ", ".join(found.labels[column]))
         console.print(table)
 
     return Answer(found.to_json(), print_it, rich=found)
@@ -86,13 +88,14 @@ def head(state: State, ref: str, rows: int) -> Answer:
     found = state.studio.datasets.get(ref).head(rows)
 
     def print_it(console: Console) -> None:
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False)
         for column, dtype in zip(found["columns"], found["dtypes"], strict=True):
-            table.add_column(f"{column}\n[dim]{dtype}[/dim]")
+            table.add_column(f"{escape(column)}\n[dim]{escape(dtype)}[/dim]")
         for row in found["rows"]:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         console.print(table)
 
     return Answer(found, print_it)

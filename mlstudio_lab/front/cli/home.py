@@ -130,8 +130,8 @@ def status(state: State) -> Answer:
             state_now = "[green]ready[/green]" if executor["ready"] else "[yellow]not ready[/yellow]"
             table.add_row(executor["name"], state_now, *(str(executor[k]) for k in ("workers", "busy", "queued")), executor["detail"])
         console.print(table)
-        runs = ", ".join(f"{count} {name}" for name, count in found["runs"].items() if count) or "none yet"
-        console.print(f"runs: {runs}\nlog: {found['log']}")
+        runs = ", ".join(f"{count} {name}" for name, count in found["runs"].items() if count) or "none"
+        console.print(f"runs under way: {runs}\nlog: {found['log']}", soft_wrap=True)
 
     return Answer({"running": True, **found}, show)
 

@@ -97,6 +97,7 @@ def list_runs(state: State, in_state: str | None, module: str, limit: int) -> An
     found = [run.to_json() for run in state.studio.runs.list(state=in_state or "", module=module, limit=limit)]
 
     def show(console: Console) -> None:
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False)
@@ -110,7 +111,12 @@ def list_runs(state: State, in_state: str | None, module: str, limit: int) -> An
             seconds = "" if reused or took is None else duration(took)
             name = f"{view['module']} v{view['version_number']}"
             table.add_row(
-                str(view["number"]), name, f"[{colour}]{word}[/{colour}]", "" if reused else view.get("executor", ""), seconds, view["why"]
+                str(view["number"]),
+                name,
+                f"[{colour}]{word}[/{colour}]",
+                "" if reused else view.get("executor", ""),
+                seconds,
+                escape(view["why"]),
             )
         console.print(table if found else "no runs yet")
 
@@ -134,9 +140,8 @@ def show(state: State, number: str, widget: bool) -> Answer:
 
     def print_it(console: Console) -> None:
         console.print(card(view, lineage)["text/plain"], markup=False)
-        console.print(
-            f"  state: {view['state']}{' (reused)' if view.get('reused') else ''}; run {view['number']}, {view['id']}, by {view.get('actor')}"
-        )
+        state_now = f"{view['state']}{' (reused)' if view.get('reused') else ''}"
+        console.print(f"  {state_now}; run {view['number']}, {view['id']}, by {view.get('actor')}", markup=False)
         if (took := elapsed(view)) is not None and not view.get("reused"):
             console.print(f"  took {duration(took)} on {view.get('executor')}")
         if view.get("failure"):

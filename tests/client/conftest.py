@@ -1,0 +1,13 @@
+import pytest
+from service_rig import fresh_studio, running_home
+
+
+@pytest.fixture(scope="module")
+def home(runtime_root):
+    with running_home() as made:
+        yield made
+
+
+@pytest.fixture
+def studio(home):
+    return fresh_studio(home)
