@@ -83,8 +83,9 @@ def capture_cell(
     kernel_source, defining_problem = _kernel_source(parsed.tree, parsed.text, found)
     origins["main"] = [filename, 1]
     env, impure = static_effects(bundle, namespace)
+    given_back = tuple(outputs) if outputs is not None else bound
     return Captured(
-        bundle, dict(closure.data), tuple(outputs) if outputs is not None else bound, origins, LiveCode(closure, lambda: bundle), env, impure,
+        bundle, dict(closure.data), given_back, origins, LiveCode(closure, lambda: bundle), env, impure,
         closure.kernel_only or kernel_magics(parsed) or defining_problem, kernel_source, closure.stale,
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from mlstudio_lab.core.bundle import Unit
 from mlstudio_lab.core.magic_lines import parse_cell
 
 NONE: Final = object()
+_BUILTINS: Final = vars(builtins)
 _EAGER: Final = frozenset({"numpy", "pandas", "polars", "os"})
 """Packages whose submodules are there as soon as they are imported."""
 
@@ -55,7 +56,7 @@ class Closure:
         if name in self._overlay:
             return self._overlay[name]
         value = self.scope.namespace.get(name, NONE)
-        if value is NONE or name in KERNEL_NAMES or value is getattr(builtins, name, NONE):
+        if value is NONE or name in KERNEL_NAMES or value is _BUILTINS.get(name, NONE):
             return NONE
         return value
 

@@ -7,6 +7,7 @@ import ast
 import functools
 import re
 import types
+from functools import lru_cache
 from typing import Any
 
 from mlstudio_lab.capture.items import Item, Scope, held_function, small_literal, statement_item
@@ -69,8 +70,8 @@ def _wrapped(name: str, value: Any, core: Any, located: Located | None, scope: S
         return item
     if type(value) is functools._lru_cache_wrapper:
         inner = f"_{name}_uncached"
-        settings = value.cache_parameters()
-        text = f"import functools as _functools\n{name} = _functools.lru_cache(maxsize={settings['maxsize']}, typed={settings['typed']})({inner})"
+        given = ", ".join(f"{k}={v!r}" for k, v in value.cache_parameters().items())
+        text = f"import functools as _functools\n{name} = _functools.lru_cache({given})({inner})"
         return Item("definition", text, refs={inner: core}, shadows="_functools")
     if binding is not None:
         return statement_item(binding)
@@ -209,6 +210,8 @@ def live_defaults(
 
     Values too big to write are referred to by names, given with them.
     """
+    if not function.__defaults__ and not function.__kwdefaults__:
+        return [], {}
     arguments = node.args
     positional = [*arguments.posonlyargs, *arguments.args]
     live = function.__defaults__ or ()
@@ -243,8 +246,16 @@ def _gives(expression: ast.expr, value: Any, scope: Scope) -> bool:
         for part in reversed(parts):
             found = getattr(found, part, None) if isinstance(found, (types.ModuleType, type)) else None
         return found is not None and (found is value or same_constant(found, value) if small_literal(value) is not None else found is value)
+    literal = _literal(expression)
+    return literal is not _literal and same_constant(literal, value)
+
+
+@lru_cache(maxsize=4096)
+def _literal(expression: ast.expr) -> Any:
+    """The value of a literal, this function itself for any other expression."""
+    if isinstance(expression, ast.Constant):
+        return expression.value
     try:
-        literal = ast.literal_eval(expression)
+        return ast.literal_eval(expression)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return same_constant(literal, value)
+        return _literal

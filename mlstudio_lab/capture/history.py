@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mlstudio_lab.capture.bodies import import_names, targets
 from mlstudio_lab.capture.modules import note_loaded, star_names
-from mlstudio_lab.capture.scopes import flow, import_names, targets
+from mlstudio_lab.capture.scopes import flow
 from mlstudio_lab.core.magic_lines import parse_cell
 
 

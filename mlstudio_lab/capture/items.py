@@ -86,6 +86,8 @@ class Scope:
 
 def held_function(value: Any) -> Any:
     """The live function inside a module handle; any other value itself."""
+    if type(value) in _NO_HANDLES:
+        return value
     if type(value).__module__.startswith("mlstudio_lab") and hasattr(type(value), "__mlstudio_function__"):
         return value.__mlstudio_function__ or value
     held = getattr(value, "__dict__", None)
@@ -94,8 +96,15 @@ def held_function(value: Any) -> Any:
     return value
 
 
+_NO_HANDLES: Final = frozenset({
+    types.FunctionType, types.ModuleType, types.BuiltinFunctionType, type, int, float, str, bytes, bool, list, dict, tuple, set, type(None),
+})  # fmt: skip
+
+
 def innermost(value: Any) -> Any:
     """What `functools.wraps` and `lru_cache` wrap, followed to the end."""
+    if type(value) is types.FunctionType and "__wrapped__" not in value.__dict__:
+        return value
     seen: set[int] = set()
     while id(value) not in seen:
         seen.add(id(value))

@@ -9,10 +9,11 @@ from typing import Final, Literal
 from mlstudio_lab.core.errors import CaptureRefused
 from mlstudio_lab.core.magic_lines import Magic, Parsed, parse_cell
 
-_HARMLESS: Final = frozenset({"time", "timeit", "matplotlib", "config", "precision", "pylab"})
+_HARMLESS: Final = frozenset({"time", "timeit", "matplotlib", "config", "precision"})
+_DEEPEST: Final = 300
 _INSTALLERS: Final = frozenset({"pip", "conda", "mamba", "micromamba", "uv"})
 _OTHER_LANGUAGES: Final = frozenset({
-    "bash", "sh", "script", "system", "sx", "perl", "ruby", "javascript", "js", "html", "latex", "markdown", "svg", "python2", "pypy", "cmd",
+    "bash", "sh", "script", "system", "sx", "perl", "ruby", "javascript", "js", "html", "latex", "markdown", "svg", "python2", "cmd",
 })  # fmt: skip
 _TYPE_MAKERS: Final = frozenset({"namedtuple", "NamedTuple", "TypedDict", "TypeVar", "ParamSpec", "NewType", "Enum", "IntEnum", "StrEnum"})
 
@@ -28,6 +29,7 @@ def parse(source: str) -> Parsed:
     try:
         parsed = parse_cell(source)
         _compile(parsed.text)
+        _depth(source)
     except SyntaxError as error:
         raise _syntax(source, error) from None
     except (RecursionError, MemoryError, ValueError) as error:
@@ -43,6 +45,21 @@ def parse(source: str) -> Parsed:
 def _compile(text: str) -> None:
     """Finds what only compiling finds: `return` outside a function, a walrus where none may stand."""
     compile(text, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+
+
+@lru_cache(maxsize=1024)
+def _depth(source: str) -> None:
+    """Refuses expressions that nest deeper than Python's own stack allows to follow.
+
+    Raises:
+        RecursionError: It does.
+    """
+    level: list[ast.AST] = [parse_cell(source).tree]
+    for _ in range(_DEEPEST):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return
+    raise RecursionError(f"an expression nests deeper than {_DEEPEST} levels")
 
 
 def kind_of(source: str) -> Literal["function", "cell"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import types
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -12,12 +13,14 @@ from mlstudio_lab.core.magic_lines import parse_cell
 from mlstudio_lab.wire.task import Impurity
 
 _CLOCKS: Final = frozenset({
-    "time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns", "time.localtime", "time.gmtime",
-    "time.ctime", "time.strftime", "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today",
+    "time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns",
+    "time.localtime", "time.gmtime", "time.ctime", "time.strftime", "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today",
     "pandas.Timestamp.now", "pandas.Timestamp.utcnow", "pandas.Timestamp.today",
 })  # fmt: skip
 _RANDOM: Final = frozenset({"uuid.uuid1", "uuid.uuid4", "os.urandom", "random.SystemRandom", "secrets.SystemRandom"})
 _UNSEEDED: Final = frozenset({"numpy.random.default_rng", "random.Random", "numpy.random.RandomState"})
+_SECRETS: Final = frozenset({"token_bytes", "token_hex", "token_urlsafe", "choice", "randbelow", "randbits"})
+_TAILS: Final = frozenset({n.rpartition(".")[2] for n in _CLOCKS | _RANDOM | _UNSEEDED}) | _SECRETS | {"sample", "shuffle"}
 _WITH_ARGUMENT: Final = frozenset({"time.localtime", "time.gmtime", "time.ctime"})
 _ALIASES: Final = {
     "pandas._libs.tslibs.timestamps": "pandas",
@@ -91,7 +94,10 @@ def _calls(source: str) -> tuple[dict[str, str], tuple[tuple[tuple[str, ...], in
             if path:
                 arguments = tuple("None" if isinstance(a, ast.Constant) and a.value is None else "" for a in node.args)
                 calls.append((path, node.lineno, arguments, tuple(k.arg or "**" for k in node.keywords)))
-    return aliases_of(tree), tuple(calls)
+    aliases = aliases_of(tree)
+    return aliases, tuple(
+        c for c in calls if c[0][-1] in _TAILS or (len(c[0]) == 1 and (c[0][0] in aliases or not hasattr(builtins, c[0][0])))
+    )
 
 
 def aliases_of(tree: ast.AST) -> dict[str, str]:

@@ -8,14 +8,13 @@ a function called later); who decides about those knows which cell bound the nam
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from mlstudio_lab.capture.bodies import Body, ScopeNode, definition_expressions, import_names, local_names, targets
 from mlstudio_lab.core.magic_lines import parse_cell
 
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-ScopeNode = FunctionNode | ast.Lambda | ast.ClassDef
 Expand = Callable[[str], Iterable[str]]
 
 
@@ -76,166 +75,6 @@ def flow(tree: ast.Module, expand: Expand | None, called: Iterable[str] | None =
     return walker.names
 
 
-def global_reads(node: ScopeNode) -> dict[str, int]:
-    """Global names that a function's or class's body reads, in order -> line; what runs at definition time is left out."""
-    body = _Body()
-    body.scope(node)
-    return body.reads
-
-
-def targets(node: ast.AST) -> Iterator[str]:
-    """Names bound by an assignment target or a pattern."""
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-            yield part.id
-        elif isinstance(part, (ast.MatchAs, ast.MatchStar)) and part.name:
-            yield part.name
-        elif isinstance(part, ast.MatchMapping) and part.rest:
-            yield part.rest
-
-
-def import_names(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    """Names an import statement binds."""
-    for alias in node.names:
-        if alias.name != "*":
-            yield alias.asname or (alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name)
-
-
-class _Body:
-    """Global names read anywhere inside functions and classes."""
-
-    def __init__(self) -> None:
-        self.reads: dict[str, int] = {}
-        self.written: dict[str, None] = {}
-
-    def scope(self, node: ScopeNode, outer: frozenset[str] = frozenset()) -> None:
-        if isinstance(node, ast.ClassDef):
-            self._class(node, outer)
-            return
-        body = node.body if isinstance(node.body, list) else [node.body]
-        local, declared = _locals(body)
-        arguments = node.args
-        for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
-            if argument is not None:
-                local.add(argument.arg)
-        local.update(_type_parameters(node))
-        self.written.update(dict.fromkeys(n for n in declared if n in _stores(body)))
-        inside = (outer | local) - declared
-        for statement in body:
-            self._visit(statement, inside)
-
-    def definition_time(self, node: ScopeNode, outer: frozenset[str]) -> None:
-        """What runs when the `def`, `lambda` or `class` statement itself runs."""
-        for expression in definition_expressions(node):
-            self._visit(expression, outer | set(_type_parameters(node)))
-
-    def _class(self, node: ast.ClassDef, outer: frozenset[str]) -> None:
-        # A class body reads its own names first; its methods never see them.
-        _local, declared = _locals(node.body)
-        seen: set[str] = set(_type_parameters(node))
-        self.written.update(dict.fromkeys(n for n in declared if n in _stores(node.body)))
-        for statement in node.body:
-            if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                self.definition_time(statement, outer | seen)
-                self.scope(statement, outer)
-                seen.add(statement.name)
-                continue
-            self._visit(statement, outer | seen, methods=outer)
-            seen.update(_locals([statement])[0] - declared)
-
-    def _visit(self, node: ast.AST, local: frozenset[str], methods: frozenset[str] | None = None) -> None:
-        if isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Load) and node.id not in local:
-                self.reads.setdefault(node.id, node.lineno)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
-            self.definition_time(node, local)
-            self.scope(node, local if methods is None else methods)
-        elif isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
-            self._comprehension(node, local)
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and methods is None:
-            if node.value is not None:  # annotations of local variables are never evaluated
-                self._visit(node.value, local)
-        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            if node.target.id not in local:
-                self.reads.setdefault(node.target.id, node.lineno)
-            self._visit(node.value, local, methods)
-        else:
-            for child in ast.iter_child_nodes(node):
-                self._visit(child, local, methods)
-
-    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, local: frozenset[str]) -> None:
-        self._visit(node.generators[0].iter, local)
-        inside = local | {name for g in node.generators for name in targets(g.target)}
-        for position, generator in enumerate(node.generators):
-            if position:
-                self._visit(generator.iter, inside)
-            for condition in generator.ifs:
-                self._visit(condition, inside)
-        for part in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
-            self._visit(part, inside)
-
-
-def definition_expressions(node: ScopeNode) -> Iterator[ast.expr]:
-    """Expressions that run when a `def`, `lambda` or `class` statement runs, in order."""
-    if isinstance(node, ast.ClassDef):
-        yield from node.decorator_list
-        yield from node.bases
-        for keyword in node.keywords:
-            yield keyword.value
-        return
-    if not isinstance(node, ast.Lambda):
-        yield from node.decorator_list
-    yield from node.args.defaults
-    yield from (d for d in node.args.kw_defaults if d is not None)
-    if not isinstance(node, ast.Lambda):
-        a = node.args
-        for argument in (*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg):
-            if argument is not None and argument.annotation is not None:
-                yield argument.annotation
-        if node.returns is not None:
-            yield node.returns
-
-
-def _type_parameters(node: ast.AST) -> list[str]:
-    return [p.name for p in getattr(node, "type_params", ())]
-
-
-def _locals(body: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
-    """Names bound in a function's own scope, and those it declares global."""
-    bound: set[str] = set()
-    declared: set[str] = set()
-    stack = list(body)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            bound.add(node.name)
-            stack.extend(definition_expressions(node))
-            continue
-        if isinstance(node, ast.Lambda):
-            stack.extend(definition_expressions(node))
-            continue
-        if isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
-            # Only a walrus leaves a comprehension.
-            bound.update(n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
-            continue
-        if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
-            bound.add(node.id)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            bound.update(import_names(node))
-        elif (isinstance(node, ast.ExceptHandler) and node.name) or (isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name):
-            bound.add(node.name)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            bound.add(node.rest)
-        elif isinstance(node, ast.Global):
-            declared.update(node.names)
-        stack.extend(ast.iter_child_nodes(node))
-    return bound, declared
-
-
-def _stores(body: Iterable[ast.AST]) -> set[str]:
-    return _locals(body)[0]
-
-
 class _Flow:
     """Follows a top level statement by statement; `must` and `may` are the names bound so far on all or some paths."""
 
@@ -251,6 +90,19 @@ class _Flow:
     # -- reading and binding
 
     def use(self, name: str, line: int, *, certain: bool, immediate: bool = True) -> None:
+        waiting = [iter((name,))]
+        while waiting:
+            one = next(waiting[-1], None)
+            if one is None:
+                waiting.pop()
+                continue
+            follow = self._touch(one, line, certain=certain, immediate=immediate)
+            certain = False  # what is reached through a function may be bound by then
+            if follow:
+                waiting.append(iter(follow))
+
+    def _touch(self, name: str, line: int, *, certain: bool, immediate: bool) -> Iterable[str]:
+        """Notes one read; gives the names read through it, the first time."""
         if name not in self.must:
             sure = certain and name not in self.may and name not in self._looped
             self.names.reads[name] = self.names.reads.get(name, False) or sure
@@ -259,17 +111,14 @@ class _Flow:
                 self.names.immediate.setdefault(name)
         inner = self.names.inner.get(name) if name in self.may else None
         if name in self._expanded:
-            return
+            return ()
         if inner is not None:
             self._expanded.add(name)
-            follow: Iterable[str] = inner
-        elif self._expand is not None and name not in self.must:
+            return inner
+        if self._expand is not None and name not in self.must:
             self._expanded.add(name)
-            follow = self._expand(name)
-        else:
-            return
-        for other in follow:
-            self.use(other, line, certain=False, immediate=immediate)
+            return self._expand(name)
+        return ()
 
     def bind(self, name: str, how: str) -> None:
         self.must.add(name)
@@ -281,7 +130,7 @@ class _Flow:
             self.names.inner.pop(name, None)
 
     def _define(self, name: str, node: ScopeNode, how: str) -> None:
-        body = _Body()
+        body = Body()
         body.scope(node)
         self.names.written.update(body.written)
         self.bind(name, how)
@@ -358,14 +207,14 @@ class _Flow:
     def _class(self, node: ast.ClassDef) -> None:
         for expression in definition_expressions(node):
             self._expression(expression)
-        body = _Body()
+        body = Body()
         body.scope(node)
-        now, later = _Body(), body.reads
+        now, later = Body(), body.reads
         for statement in node.body:
             if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 now.definition_time(statement, frozenset())
             else:
-                now._visit(statement, frozenset(), methods=frozenset())
+                now.visit(statement, frozenset(), methods=frozenset())
         for name, line in later.items():
             if name in now.reads:
                 self.use(name, line, certain=True)
@@ -401,7 +250,7 @@ class _Flow:
 
     def _looped_names(self, body: list[ast.stmt], visit: Callable[[], None]) -> None:
         before = self._looped
-        self._looped = before | _locals(body)[0]
+        self._looped = before | local_names(body)[0]
         visit()
         self._looped = before
 
@@ -470,8 +319,8 @@ class _Flow:
             self._expression(node.value)
             self.bind(node.target.id, "data")
         elif isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
-            body = _Body()
-            body._visit(node, frozenset())
+            body = Body()
+            body.visit(node, frozenset())
             for name, line in body.reads.items():
                 self.use(name, line, certain=True)
             for part in ast.walk(node):
@@ -480,7 +329,7 @@ class _Flow:
         elif isinstance(node, ast.Lambda):
             for expression in definition_expressions(node):
                 self._expression(expression)
-            body = _Body()
+            body = Body()
             body.scope(node)
             for name, line in body.reads.items():
                 self.use(name, line, certain=False)

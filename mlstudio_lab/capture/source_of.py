@@ -238,12 +238,23 @@ def segment(text: str, node: ast.AST, replaced: Replacements | None = None) -> s
         node: A node of its tree.
         replaced: Expressions inside the node to write otherwise.
     """
+    if not replaced:
+        return _segment(text, node)
+    return _cut(text, node, replaced)
+
+
+@lru_cache(maxsize=4096)
+def _segment(text: str, node: ast.AST) -> str:
+    return _cut(text, node, [])
+
+
+def _cut(text: str, node: ast.AST, replaced: Replacements) -> str:
     lines = text.split("\n")
     first, last = first_line(node), int(getattr(node, "end_lineno", 0))
     column = int(getattr(node, "col_offset", 0))
     part = lines[first - 1 : last]
     part[-1] = part[-1].encode()[: int(getattr(node, "end_col_offset", 0))].decode()
-    for expression, new in sorted(replaced or (), key=lambda r: (r[0].lineno, r[0].col_offset), reverse=True):
+    for expression, new in sorted(replaced, key=lambda r: (r[0].lineno, r[0].col_offset), reverse=True):
         top, bottom = expression.lineno - first, int(expression.end_lineno or expression.lineno) - first
         head = part[top].encode()[: expression.col_offset].decode()
         tail = part[bottom].encode()[expression.end_col_offset :].decode()

@@ -42,8 +42,12 @@ def code_digest(bundle: Bundle) -> str:
         >>> code_digest(b("y = x+1  # more")) == code_digest(b("y = x + 1")) != code_digest(b("y = x + 2"))
         True
     """
-    tree = code_tree(bundle)
-    return digest("code", bundle.kind, bundle.entry, [[name, tree[name]] for name in tree])
+    return _code_digest(bundle.kind, bundle.entry, bundle.units)
+
+
+@lru_cache(maxsize=1024)
+def _code_digest(kind: str, entry: str, units: tuple[Unit, ...]) -> str:
+    return digest("code", kind, entry, [[name, made] for name, made in _tree(kind, units)])
 
 
 def code_tree(bundle: Bundle) -> dict[str, str]:
@@ -58,9 +62,14 @@ def code_tree(bundle: Bundle) -> dict[str, str]:
         >>> list(code_tree(Bundle("cell", "", units, Interface(), Lock("3.11.7", "linux", ()))))
         ['f', 'main']
     """
-    units = [u for u in bundle.units if u.role != "test"]
-    if bundle.kind == "sql":
-        return {u.name: digest("sql", u.source) for u in units}
+    return dict(_tree(bundle.kind, bundle.units))
+
+
+@lru_cache(maxsize=1024)
+def _tree(kind: str, every: tuple[Unit, ...]) -> tuple[tuple[str, str], ...]:
+    units = [u for u in every if u.role != "test"]
+    if kind == "sql":
+        return tuple((u.name, digest("sql", u.source)) for u in units)
     mentions = [_mentions(u.source) for u in units]
     keep = any(m.reads_docs for m in mentions) or not _silent(units, mentions)
     escaped = frozenset().union(*(m.escaped for m in mentions)) if mentions else frozenset()
@@ -68,7 +77,7 @@ def code_tree(bundle: Bundle) -> dict[str, str]:
     for unit, mentioned in zip(units, mentions, strict=True):
         key = f"import {unit.name}" if unit.role == "import" else unit.name
         taken[f"{unit.role} {key}" if key in taken else key] = _unit_digest(unit.source, keep, escaped & mentioned.defined)
-    return taken
+    return tuple(taken.items())
 
 
 def source_digest(source: str) -> str:

@@ -164,7 +164,7 @@ def expressions(draw, depth=2):
     inner = expressions(depth=depth - 1)
     return draw(
         st.one_of(
-            st.builds(lambda l, r, o: ast.BinOp(l, o, r), inner, inner, st.sampled_from([ast.Add(), ast.Mult(), ast.Sub()])),
+            st.builds(lambda left, right, o: ast.BinOp(left, o, right), inner, inner, st.sampled_from([ast.Add(), ast.Mult(), ast.Sub()])),
             st.builds(lambda f, a: ast.Call(ast.Name(f, ast.Load()), a, []), NAMES, st.lists(inner, max_size=3)),
             st.builds(lambda v: ast.List(v, ast.Load()), st.lists(inner, max_size=3)),
             st.builds(lambda v, n: ast.Attribute(v, n, ast.Load()), inner, NAMES),
