@@ -13,7 +13,7 @@ import structlog
 from mlstudio_lab.blobs.store import Blobs
 from mlstudio_lab.core.clock import Clock
 from mlstudio_lab.core.errors import BadInput, BadName, Conflict, NotFound, StorageFailed
-from mlstudio_lab.core.ids import is_ulid
+from mlstudio_lab.core.ids import is_ulid, ulid
 from mlstudio_lab.core.memo import MemoParts, explain
 from mlstudio_lab.core.run import FINAL
 from mlstudio_lab.engine import admit, views
@@ -33,6 +33,7 @@ from mlstudio_lab.wire.routes import MAX_WAIT_S, NEEDS_PAYLOAD
 from mlstudio_lab.wire.task import Outcome
 
 _MOST_LAST: Final = 4_096
+_MOST_IDS: Final = 20_000
 
 log = structlog.get_logger("engine")
 
@@ -64,6 +65,8 @@ class Engine:
         self.running = Running(ledger, blobs, clock, executors, home, self.versions, self.memory, preferred)
         self._last: OrderedDict[tuple[str, str], tuple[int, str, MemoParts | None]] = OrderedDict()
         self._labelled = False
+        self._ids: set[str] = set()
+        self._floor = ulid(int(clock.now().timestamp() * 1000), b"\xff" * 10)
 
     async def start(self) -> None:
         """Listens to the executors and takes up what an earlier service left."""
@@ -92,7 +95,7 @@ class Engine:
         if not is_ulid(run):
             raise BadInput("a run's id is a ULID", subject="run", hint="make one with core.ids.ulid")
         wait_s = min(float(request.get("wait_s") or 0.0), MAX_WAIT_S)
-        if run in self.running.lives or self.ledger.read(lambda c: runs.get_run(c, run)) is not None:
+        if not self._is_new(run) and (run in self.running.lives or self.ledger.read(lambda c: runs.get_run(c, run)) is not None):
             return await self.view(run, wait_s)
         try:
             plan = make_plan(request, caller, self.versions, self.ledger)
@@ -110,6 +113,9 @@ class Engine:
         except Exception:
             # Nothing was acknowledged: whatever has started is stopped and forgotten.
             self._forget(live)
+            if self.ledger.read(lambda c: runs.get_run(c, run)) is not None:
+                # A sender whose clock is ahead sent it to an earlier service already.
+                return await self.view(run, wait_s)
             raise
         self.versions.stored(plan)
         self._remember_last(plan, live.number)
@@ -122,15 +128,23 @@ class Engine:
             view["log"] = [event for event in live.stream.events if event.get("t") != "state"]
         return view
 
+    def _is_new(self, run: str) -> bool:
+        """Whether a run's id was certainly never sent before: ULIDs sort by time, and all that came since a moment are known."""
+        if run <= self._floor or run in self._ids:
+            return False
+        self._ids.add(run)
+        if len(self._ids) > _MOST_IDS:
+            self._floor = max(self._ids)
+            self._ids.clear()
+        return True
+
     async def _remembered(self, plan: Plan) -> dict[str, Any] | None:
-        plan.why = self._why(plan)
         if not plan.request.get("reuse", True):
             plan.why = "ran: --no-reuse"
             return None
-        if plan.obstacles or plan.parts is None:
-            return None
-        hot = self.memory.find(plan.key)
+        hot = None if plan.obstacles or plan.parts is None else self.memory.find(plan.key)
         if hot is None:
+            plan.why = self._why(plan)
             return None
         changed = what_changed(hot.effects, plan.request) if not hot.effects.get("files") else await asyncio.to_thread(
             what_changed, hot.effects, plan.request
@@ -177,7 +191,7 @@ class Engine:
             self.versions.stored(plan)
             self.running.changed()
         else:
-            self.running.background(self.running.written(self.ledger.write_soon(record)))
+            self.running.soon(record)
         self._remember_last(plan, number)
         return views.of_hit(plan, number, hot, replay, at)
 

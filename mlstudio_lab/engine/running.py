@@ -9,6 +9,7 @@ import platform
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -80,6 +81,7 @@ class Running:
         self.changed: Callable[[], None] = lambda: None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
+        self._is_ringing = False
 
     def start(self) -> None:
         """Binds it to the running loop and listens to the executors."""
@@ -260,14 +262,22 @@ class Running:
                 runs.start_attempt(c, attempt, worker=worker, at=at)
                 events.append(c, "run", run, {"number": number, "module": module, "state": "running"}, at)
 
-        self.background(self.written(self._ledger.write_soon(mark)))
+        self.soon(mark)
 
-    async def written(self, future: Any) -> None:
-        """Waits for a record whose loss would not matter."""
-        try:
-            await asyncio.wrap_future(future)
-        except StudioError as error:
-            log.warning("not written", error=error.code)
+    def soon(self, fn: Callable[[Connection], None]) -> None:
+        """Writes a record whose loss would not matter, and tells listeners when it is there."""
+        self._ledger.write_soon(fn).add_done_callback(self._soon_written)
+
+    def _soon_written(self, future: Future[None]) -> None:
+        # On the writer's thread; a whole batch rings once.
+        if not future.cancelled() and (error := future.exception()) is not None:
+            log.warning("not written", error=str(error))
+        if not self._is_ringing:
+            self._is_ringing = True
+            self._on_loop(self._ring)
+
+    def _ring(self) -> None:
+        self._is_ringing = False
         self.changed()
 
     def _time_up(self, live: Live, attempt: str) -> None:

@@ -62,9 +62,14 @@ async def on_invalid(request: Request, error: Exception) -> Json:
 
 async def on_surprise(request: Request, error: Exception) -> Json:
     """The last resort: whatever was not foreseen is logged whole and answered without details."""
-    log.error("unforeseen", path=request.url.path, exc_info=error)
+    return surprise(request.url.path, error)
+
+
+def surprise(path: str, error: Exception) -> Json:
+    """What was not foreseen, logged whole and answered without details."""
+    log.error("unforeseen", path=path, exc_info=error)
     told = f"the studio failed on this request ({type(error).__name__})"
-    return refusal(StudioError(told, subject=request.url.path, hint="its log has the details: mlstudio status says where"))
+    return refusal(StudioError(told, subject=path, hint="its log has the details: mlstudio status says where"))
 
 
 async def body_of(request: Request) -> dict[str, Any]:
@@ -73,7 +78,15 @@ async def body_of(request: Request) -> dict[str, Any]:
     Raises:
         BadInput: Too long, not JSON, or not an object.
     """
-    data = await request.body()
+    return parsed(await request.body())
+
+
+def parsed(data: bytes) -> dict[str, Any]:
+    """The JSON object in a request's bytes; empty when there are none.
+
+    Raises:
+        BadInput: Too long, not JSON, or not an object.
+    """
     if len(data) > MAX_BODY_BYTES:
         raise BadInput(f"the request is {len(data)} bytes", subject="body", hint=f"send at most {MAX_BODY_BYTES}; values go as blobs")
     if not data:

@@ -17,7 +17,8 @@ from starlette.exceptions import HTTPException
 
 from mlstudio_lab.core.errors import BadInput, StudioError
 from mlstudio_lab.engine.model import Caller
-from mlstudio_lab.service.answers import Json, body_of, on_http_error, on_invalid, on_studio_error, on_surprise
+from mlstudio_lab.service.answers import Json, body_of, on_http_error, on_invalid, on_studio_error, on_surprise, parsed, refusal, surprise
+from mlstudio_lab.service.gate import Hot, Receive
 from mlstudio_lab.service.live import Bell, event_stream, run_lines
 from mlstudio_lab.studio import cluster, datasets, lineage, modules, runs
 from mlstudio_lab.studio.context import Studio
@@ -80,6 +81,26 @@ def make_app(studio: Studio, about: About, bell: Bell) -> FastAPI:
         app.include_router(router, prefix=ROOT)
     _describe(app)
     return app
+
+
+def hot_routes(studio: Studio) -> dict[tuple[str, str], Hot]:
+    """What is answered without routing: a remembered result takes less time than finding its route."""
+
+    async def submit(asking: Caller, receive: Receive) -> Response:
+        try:
+            data = b""
+            while True:
+                message = await receive()
+                data += message.get("body", b"")
+                if not message.get("more_body"):
+                    break
+            return Json(await studio.engine.submit(parsed(data), asking))
+        except StudioError as error:
+            return refusal(error)
+        except Exception as error:  # noqa: BLE001 - the edge of the server: what was not foreseen is logged and answered
+            return surprise(f"{ROOT}/runs", error)
+
+    return {("POST", f"{ROOT}/runs"): submit}
 
 
 def _service(studio: Studio, about: About, bell: Bell) -> APIRouter:

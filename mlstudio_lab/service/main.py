@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     except StudioError as error:
         print(f"mlstudio: {error}", file=sys.stderr)
         return 1
+    # The ledger's writer must not keep the loop waiting for Python's lock by the usual 5 ms.
+    sys.setswitchinterval(0.0005)
     # The first worker imports what it needs while this process does.
     pool = LocalPool(settings.home, settings.local_workers)
     pool.prespawn()
@@ -95,7 +97,7 @@ class Service:
         from mlstudio_lab.blobs.local import LocalBlobs
         from mlstudio_lab.engine.engine import Engine
         from mlstudio_lab.ledger.ledger import Ledger
-        from mlstudio_lab.service.app import About, make_app
+        from mlstudio_lab.service.app import About, hot_routes, make_app
         from mlstudio_lab.service.gate import Gate
         from mlstudio_lab.service.live import Bell
         from mlstudio_lab.service.logs import open_log
@@ -115,11 +117,12 @@ class Service:
         bell = self._bell = Bell()
         engine.running.changed = bell.ring
         about = About(settings.home, os.getpid(), self._listener.address, log_file, clock.now(), self.stop)
-        app = make_app(Studio(engine, bell.ring), about, bell)
+        studio = Studio(engine, bell.ring)
+        app = make_app(studio, about, bell)
         self._pool.start()
         await engine.start()
         user = settings.user or user_name(os.getuid())
-        gated = Gate(app, self._listener.token, self._listener.hosts, user, self._touch)
+        gated = Gate(app, self._listener.token, self._listener.hosts, user, self._touch, hot_routes(studio))
         config = uvicorn.Config(
             gated, http=PeerProtocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
             timeout_keep_alive=3600, timeout_graceful_shutdown=_STOP_S, backlog=512,
