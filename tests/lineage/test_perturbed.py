@@ -27,8 +27,8 @@ def expressions() -> st.SearchStrategy[pl.Expr]:
             st.tuples(inner, inner).map(lambda p: pl.max_horizontal(p[0], p[1])),
             st.tuples(inner, inner, inner).map(lambda p: pl.when(p[0] > 0).then(p[1]).otherwise(p[2])),
             st.tuples(numbers, inner).map(lambda p: c(p[0]).sum().over(p[1])),
-            st.tuples(numbers, numbers, numbers).map(lambda p: c(p[0]).shift(1).over(p[1], order_by=p[2])),
-            st.tuples(numbers, numbers).map(lambda p: c(p[0]).sort_by(p[1])),
+            st.tuples(numbers, numbers, numbers).map(lambda p: c(p[0]).max().over(p[1], c(p[2]) % 2)),
+            st.tuples(numbers, numbers).map(lambda p: c(p[0]).sort_by(p[1], maintain_order=True)),
             st.tuples(numbers, numbers).map(lambda p: c(p[0]).filter(c(p[1]) > 0).sum()),
             st.tuples(numbers, numbers).map(lambda p: c(p[0]).min_by(p[1])),
             numbers.map(lambda n: c(n).rank("ordinal").cast(pl.Int64)),
@@ -59,7 +59,7 @@ steps = st.one_of(
     st.tuples(numbers, st.sampled_from(("inner", "left", "full", "semi", "anti", "right"))).map(
         lambda p: (
             lambda f, b: cast(
-                f.join(b, on=p[0], how=p[1], **({} if p[1] in ("semi", "anti") else {"coalesce": True, "maintain_order": "left_right"}))
+                f.join(b, on=p[0], how=p[1], maintain_order="left_right", **({} if p[1] in ("semi", "anti") else {"coalesce": True}))
             )
         )
     ),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Self
 
-from mlstudio_lab.core.edges import Edge
+from mlstudio_lab.core.edges import Edge, EdgeKind
 from mlstudio_lab.data.lineage.columns import OPAQUE, Columns
 from mlstudio_lab.data.lineage.deps import NOTHING, Deps, Frame
 from mlstudio_lab.data.lineage.frames import Frames
-from mlstudio_lab.data.lineage.leaves import Leaf, leafed
+from mlstudio_lab.data.lineage.leaves import Leaf, is_reading, leafed
 from mlstudio_lab.data.lineage.outputs import Shape, shape_of
 from mlstudio_lab.data.lineage.plan import Reading, UntestedPlan, read
 from mlstudio_lab.data.lineage.watch import watching
@@ -43,6 +43,7 @@ class Tracker:
         self._plans: dict[int, tuple[Any, Any, Any, Leaf]] = {}
         self._reads = 0
         self._late_reads = 0
+        self._resolving_reads = 0
         self._late = False
         self._why: list[str] = []
         self._blind = ""
@@ -97,31 +98,39 @@ class Tracker:
         leaf = Leaf(self._input(name, names, None))
         native = lazy._ldf
         seen = leafed(native, leaf)
-        # The person's own object is kept, so that what is shared with it stays shared; it gets its plan back at the end.
-        lazy._ldf = seen
+        # The person's own object is handed in, so that what is shared with it stays shared; it has the leaf while it is
+        # watched and its own plan otherwise.
         self._plans[id(lazy)] = (lazy, native, seen, leaf)
+        if self._stack is not None:
+            lazy._ldf = seen
 
     # ---- while the code runs
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
         if "polars" in sys.modules and not self._blind:
-            displaced = self._stack.enter_context(watching(self))
-            if isinstance(displaced, Tracker):
-                displaced._blinded("another traced run ran at the same time in this process")
-            self._late = False
-            for lazy, native, seen, _ in self._plans.values():
-                if lazy._ldf is native:
-                    lazy._ldf = seen
+            self._stack.enter_context(self._watching())
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._stack is not None:
             self._stack.close()
             self._stack = None
-        for lazy, native, seen, _ in self._plans.values():
-            if lazy._ldf is seen:
-                lazy._ldf = native
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        with watching(self) as displaced:
+            if isinstance(displaced, Tracker) and displaced is not self:
+                displaced._blinded("another traced run ran at the same time in this process")
+            for lazy, native, seen, _ in self._plans.values():
+                if lazy._ldf is native:
+                    lazy._ldf = seen
+            try:
+                yield
+            finally:
+                for lazy, native, seen, _ in self._plans.values():
+                    if lazy._ldf is seen:
+                        lazy._ldf = native
 
     def mark(self) -> int:
         """What Python has read so far; give it to `edges` for outputs that nothing later in the code can rebind."""
@@ -136,21 +145,14 @@ class Tracker:
         Raises:
             PolarsError: What running the plan raises.
         """
-        import polars as pl
-
         if self._blind or self._stack is not None:
             return lazy.collect()
-        plan = pl.LazyFrame._from_pyldf(self._plan_of(lazy))
-        with watching(self):
+        with self._watching():
             self._late = True
             try:
-                return plan.collect()
+                return lazy.collect()
             finally:
                 self._late = False
-
-    def _plan_of(self, lazy: Any) -> Any:
-        known = self._plans.get(id(lazy))
-        return known[2] if known is not None and lazy._ldf is known[1] else lazy._ldf
 
     def _blinded(self, reason: str) -> None:
         if not self._blind:
@@ -168,15 +170,21 @@ class Tracker:
         return bits
 
     def _read_by_python(self, bits: int, how: str) -> None:
-        bits = self._columns.in_lane(bits, OPAQUE)
-        before = self._late_reads if self._late else self._reads
-        new = bits & ~before
-        if not new:
+        if self._blind:
             return
-        if self._late:
+        bits = self._columns.in_lane(bits, OPAQUE)
+        if is_reading():
+            # A callback of the person that polars asks while it resolves a plan: it decides what the plan is.
+            new = bits & ~self._resolving_reads
+            self._resolving_reads |= bits
+        elif self._late:
+            new = bits & ~self._late_reads
             self._late_reads |= bits
         else:
+            new = bits & ~self._reads
             self._reads |= bits
+        if not new:
+            return
         names = [f"{source}.{column}" for source, column in self._columns.names(new)]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         self._because(f"Python read {', '.join(names[:3])}{more} ({how}): every output may depend on it")
@@ -290,7 +298,7 @@ class Tracker:
     # ---- the answer
 
     def edges(
-        self, outputs: Mapping[str, object], inputs: Mapping[str, Value], marks: Mapping[str, int] | None = None
+        self, outputs: Mapping[str, Any], inputs: Mapping[str, Value], marks: Mapping[str, int] | None = None
     ) -> tuple[list[Edge], list[str]]:
         """The edges of a run's outputs, and why some of them are wider than the truth.
 
@@ -300,12 +308,21 @@ class Tracker:
             marks: Output name -> what `mark` gave once nothing could rebind the output any more; without one, whatever
                 Python read at any time counts.
         """
+        shapes = {name: shape_of(value) for name, value in outputs.items()}
+        with nullcontext() if self._blind or self._stack is not None or "polars" not in sys.modules else self._watching():
+            plans = {name: self._plan_output(outputs[name]) for name, (shape, _) in shapes.items() if shape is Shape.PLAN}
         base, everything = self._beyond(inputs)
         edges: list[Edge] = []
-        decoded: dict[int, list[tuple[str, str, Any, str]]] = {}
-        for name, value in outputs.items():
+        decoded: dict[int, list[tuple[str, str, EdgeKind, str]]] = {}
+        for name, (shape, columns) in shapes.items():
             reads = self._reads if marks is None else marks.get(name, self._reads)
-            for column, bits in self._output(value, base | reads, everything | self._reads):
+            frame: Frame | None = None
+            if shape is Shape.PLAN:
+                frame, columns = plans[name]
+            elif shape is Shape.FRAME and not self._blind:
+                frame = self._frames.get(outputs[name]._df)
+            for column in columns:
+                bits = base | reads | self._resolving_reads | self._made(shape, frame, column, everything)
                 if bits not in decoded:
                     decoded[bits] = self._columns.edges(bits)
                 edges.extend(Edge(name, column, *edge) for edge in decoded[bits])
@@ -322,29 +339,21 @@ class Tracker:
         everything = base | self._everything()
         return (everything if self._blind else base), everything
 
-    def _output(self, value: Any, base: int, everything: int) -> Iterable[tuple[str, int]]:
-        shape, columns = shape_of(value)
-        if shape is Shape.PLAN or shape is Shape.FRAME:
-            frame: Frame | None = None
-            if shape is Shape.PLAN:
-                frame, columns = self._plan_output(value)
-            elif not self._blind:
-                frame = self._frames.get(value._df)
-            if frame is None:
-                yield from ((column, base) for column in columns)
-                return
-            for column in columns:
-                deps = frame.columns.get(column)
-                late = self._late_reads if column in frame.python else 0
-                yield column, base | late | frame.rows | (everything if deps is None else deps.bits)
-        else:
-            # Python made it: of what it read, or, where it may hold a frame unread, of anything.
-            bits = base | self._late_reads if shape is Shape.PYTHON else everything | base | self._late_reads
-            for column in columns:
-                yield column, bits
+    def _made(self, shape: Shape, frame: Frame | None, column: str, everything: int) -> int:
+        """What one output column is made of, beyond what every output depends on."""
+        if shape is Shape.ANYTHING:
+            return everything | self._late_reads
+        if shape is Shape.PYTHON:
+            return self._late_reads
+        if frame is None:
+            # Nobody knows the frame: Python made it, of what it read.
+            return 0
+        deps = frame.columns.get(column)
+        late = self._late_reads if column in frame.python else 0
+        return late | frame.rows | (everything if deps is None else deps.bits)
 
     def _plan_output(self, lazy: Any) -> tuple[Frame | None, list[str]]:
-        reading = None if self._blind else self._reading(self._plan_of(lazy))
+        reading = None if self._blind else self._reading(lazy._ldf)
         if reading is None:
             return None, lazy.collect_schema().names()
         return reading.frame, reading.names
