@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlstudio_lab.capture.functions import live_defaults
-from mlstudio_lab.capture.items import Item, Scope, statement_item
+from mlstudio_lab.capture.items import Item, Scope, innermost, statement_item
 from mlstudio_lab.capture.modules import plain_function
 from mlstudio_lab.capture.source_of import Replacements, first_line, locate, same_constant, segment, text_of
 from mlstudio_lab.core.magic_lines import parse_cell
@@ -84,30 +84,21 @@ def _compared(name: str, cls: type, text: str, node: ast.ClassDef, filename: str
     stale = ""
     listed: set[str] = set()
     again = f"class `{name}` is not what its cell says"
-    for statement in node.body:
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            listed.add(statement.name)
-            function = plain_function(vars(cls).get(statement.name))
-            if function is None or function.__code__.co_filename.startswith("<string>"):
-                continue
-            located = locate(function.__code__)
-            if located is not None and not (
-                located.same and first_line(located.node) == first_line(statement) and located.filename == filename
-            ):
-                if not any(isinstance(d, (ast.Name, ast.Call)) for d in statement.decorator_list):
-                    stale = stale or f"{again}: `{statement.name}` was replaced or edited; run its cell again"
-            elif located is not None:
-                more, more_refs = live_defaults(f"{name}_{statement.name}", function, statement, scope)
-                changed.extend(more)
-                refs.update(more_refs)
-        else:
-            target = (
-                statement.targets[0]
-                if isinstance(statement, ast.Assign) and len(statement.targets) == 1
-                else getattr(statement, "target", None)
-            )
-            value = getattr(statement, "value", None)
-            listed.update(n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+    methods = {m.name: m for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    for method, statement in methods.items():
+        listed.add(method)
+        function, replaced = _live_method(vars(cls).get(method), statement, filename)
+        if replaced:
+            stale = stale or f"{again}: `{method}` was replaced or edited; run its cell again"
+        elif function is not None:
+            more, more_refs = live_defaults(f"{name}_{method}", function, statement, scope)
+            changed.extend(more)
+            refs.update(more_refs)
+    for other in node.body:
+        if not isinstance(other, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            target = other.targets[0] if isinstance(other, ast.Assign) and len(other.targets) == 1 else getattr(other, "target", None)
+            value = getattr(other, "value", None)
+            listed.update(n.id for n in ast.walk(other) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
             if isinstance(target, ast.Name) and value is not None and _differs(cls, target.id, value):
                 stale = stale or f"{again}: `{target.id}` was changed; run its cell again"
     own_file = {filename}
@@ -117,7 +108,28 @@ def _compared(name: str, cls: type, text: str, node: ast.ClassDef, filename: str
             continue
         if not node.decorator_list and not node.keywords and (function.__code__.co_filename not in own_file or not _inside(function, node)):
             stale = stale or f"{again}: `{attribute}` was added; run its cell again"
-    return Item("definition", segment(text, node, changed), (filename, first_line(node)), refs=refs, stale=stale, decorated=True)
+    item = Item("definition", segment(text, node, changed), (filename, first_line(node)), refs=refs, stale=stale, decorated=True)
+    if node.name != name:  # an older class of a name that now is another's, held by an instance of it
+        item.source += f"\n{name} = {node.name}"
+        item.shadows = node.name
+    return item
+
+
+def _live_method(member: Any, statement: ast.FunctionDef | ast.AsyncFunctionDef, filename: str) -> tuple[Any, bool]:
+    """The function a method's statement made, None when decorators hide it, and whether another stands in its place."""
+    parts = (member.fget, member.fset, member.fdel) if isinstance(member, property) else (member,)
+    functions = [innermost(f) for p in parts if (f := plain_function(p)) is not None]
+    functions = [f for f in functions if not f.__code__.co_filename.startswith("<string>")]
+    elsewhere = False
+    for function in functions:
+        located = locate(function.__code__)
+        if located is None:
+            continue
+        if located.same and first_line(located.node) == first_line(statement) and located.filename == filename:
+            return function, False
+        made_inside = any(isinstance(p, (ast.FunctionDef, ast.AsyncFunctionDef)) for p in located.parents)
+        elsewhere = elsewhere or not (statement.decorator_list and made_inside)
+    return None, elsewhere
 
 
 def _inside(function: Any, node: ast.ClassDef) -> bool:

@@ -14,7 +14,8 @@ from mlstudio_lab.wire.task import Impurity
 
 _CLOCKS: Final = frozenset({
     "time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns",
-    "time.localtime", "time.gmtime", "time.ctime", "time.strftime", "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today",
+    "time.localtime", "time.gmtime", "time.ctime", "time.strftime",
+    "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today",
     "pandas.Timestamp.now", "pandas.Timestamp.utcnow", "pandas.Timestamp.today",
 })  # fmt: skip
 _RANDOM: Final = frozenset({"uuid.uuid1", "uuid.uuid4", "os.urandom", "random.SystemRandom", "secrets.SystemRandom"})

@@ -76,6 +76,14 @@ FUNCTIONS = [
     ("def outer():\n    def rec(k): return 1 if k < 1 else k * rec(k - 1)\n    return rec\nf = outer()", (4,), 24),
     ("class M:\n    def go(self, x): return x * rate\nf = M.go", (None, 4), 8),
     ("def f(x): return [row for row in sorted(x, key=lambda r: -r * rate)]", ([1, 2],), [2, 1]),
+    (
+        "class P:\n    def __init__(self): self._x = 1\n    @property\n    def x(self): return self._x\n    @x.setter\n"
+        "    def x(self, v): self._x = v\n    @functools.cached_property\n    def y(self): return self.x + rate\n"
+        "    @twice\n    def z(self): return 1\ndef f(v):\n    p = P()\n    p.x = v\n    return p.y + p.z()",
+        (3,),
+        7,
+    ),
+    ("class V:\n    def v(self): return 1\nold = V()\nclass V:\n    def v(self): return 2\ndef f(): return old.v(), V().v()", (), (1, 2)),
     ("T = int | None\ndef f(x: T) -> T: return x", (1,), 1),
 ]
 
