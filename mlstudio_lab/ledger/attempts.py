@@ -57,7 +57,7 @@ _INSERT = Statement(lambda: insert(attempts).values({column.name: bindparam(colu
 _NEWEST = Statement(lambda: select(func.coalesce(func.max(_C.fence), 0)).where(_C.run == bindparam("run_id")))
 _GET = Statement(lambda: select(*_ALL).where(_C.id == bindparam("id")))
 _OF_RUN = Statement(lambda: select(*_ALL).where(_C.run == bindparam("run_id")).order_by(_C.fence))
-_OPEN = Statement(lambda: select(*_ALL).where(_C.ended_at.is_(None)).order_by(_C.seq))
+_OPEN = Statement(lambda: select(*_ALL).where(_C.ended_at.is_(None)).order_by(_C.queued_at, _C.seq))
 _START = Statement(
     lambda: (
         update(attempts)

@@ -190,7 +190,7 @@ def count_edges(c: Connection, run_id: str) -> int:
     return 0 if row is None else edges.set_size(c, row[0])
 
 
-def upstream(c: Connection, what: str, column: str | None = None, depth: int = 8, *, limit: int = 2000) -> Reach:
+def upstream(c: Connection, what: str, column: str | None = None, depth: int = 8, *, limit: int = 1000) -> Reach:
     """What a content's column, or all its columns, came from.
 
     Args:
@@ -206,7 +206,7 @@ def upstream(c: Connection, what: str, column: str | None = None, depth: int = 8
     return _walk(c, "up", what, column, depth, limit)
 
 
-def downstream(c: Connection, what: str, column: str | None = None, depth: int = 8, *, limit: int = 2000) -> Reach:
+def downstream(c: Connection, what: str, column: str | None = None, depth: int = 8, *, limit: int = 1000) -> Reach:
     """What a content's column, or any of its columns, went into; see `upstream`.
 
     Args:

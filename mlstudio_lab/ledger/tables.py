@@ -131,7 +131,7 @@ attempts = Table(
     _number("moved_bytes"),
     _real("cost_rate"),
     UniqueConstraint("run", "fence"),
-    Index("attempts_open", "run", sqlite_where=text("ended_at IS NULL")),
+    Index("attempts_open", "queued_at", sqlite_where=text("ended_at IS NULL")),
 )
 memos = Table(
     "memos",

@@ -46,7 +46,7 @@ def test_kill_at_any_time(tmp_path: Path) -> None:
             said += [child.stdout.readline().strip() for _ in range(lines)]
             child.send_signal(signal.SIGKILL)
             # What was acknowledged between our last line and the kill counts too; a torn last line does not.
-            said += [line for line in child.stdout.read().split("\n")[:-1]]
+            said += child.stdout.read().split("\n")[:-1]
             assert child.wait(20) == -signal.SIGKILL
         check_home(tmp_path, said)
     assert sum(line.startswith("finished") for line in said) > 100

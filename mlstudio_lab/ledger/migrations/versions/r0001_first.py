@@ -123,7 +123,7 @@ STATEMENTS = (
         UNIQUE (id)
     )
     """,
-    "CREATE INDEX attempts_open ON attempts (run) WHERE ended_at IS NULL",
+    "CREATE INDEX attempts_open ON attempts (queued_at) WHERE ended_at IS NULL",
     """
     CREATE TABLE memos (
         seq INTEGER NOT NULL,
