@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -31,6 +31,8 @@ from mlstudio_lab.ledger.labels import any_asserted
 from mlstudio_lab.ledger.ledger import Ledger
 from mlstudio_lab.wire.routes import MAX_WAIT_S, NEEDS_PAYLOAD
 from mlstudio_lab.wire.task import Outcome
+
+T = TypeVar("T")
 
 _MOST_LAST: Final = 4_096
 _MOST_IDS: Final = 20_000
@@ -305,7 +307,12 @@ class Engine:
             live = self._live(run)
         if live is not None:
             return views.of_live(live)
-        return self.ledger.read(lambda c: self._row_view(c, run))
+        return self.read(lambda c: self._row_view(c, run))
+
+    def read(self, fn: Callable[[Connection], T]) -> T:
+        """What a function reads of everything that was answered so far; quick ones only, the loop waits."""
+        self.running.settle()
+        return self.ledger.read(fn)
 
     def row(self, c: Connection, run: str) -> runs.RunRow:
         """A run's row by ULID or number.
@@ -354,7 +361,7 @@ class Engine:
             async for event in live.stream.read(cursor):
                 yield event
             return
-        row = self.ledger.read(lambda c: self.row(c, run))
+        row = self.read(lambda c: self.row(c, run))
         said = [*self.log_of(row), {"t": "state", "state": row.state, "executor": row.executor, "final": True}]
         for n, event in enumerate(said, 1):
             if n > cursor:
@@ -398,7 +405,7 @@ class Engine:
         if live is not None:
             self.running.cancel(live, force)
             return views.of_live(live)
-        row = self.ledger.read(lambda c: self.row(c, run))
+        row = self.read(lambda c: self.row(c, run))
         if row.state == "cancelled":
             return await self.view(run)
         raise Conflict(f"run {row.number} has ended already: {row.state}", subject=str(row.number), hint="there is nothing to stop")
@@ -412,7 +419,7 @@ class Engine:
         """
         live = self._live(run)
         if live is None:
-            row = self.ledger.read(lambda c: self.row(c, run))
+            row = self.read(lambda c: self.row(c, run))
             raise Conflict(f"run {row.number} has ended already: {row.state}", subject=str(row.number), hint="its result is not changed")
         if live.executor != KERNEL or outcome.attempt != live.attempt or outcome.fence != live.fence:
             raise Conflict(f"run {live.number} waits for another attempt", subject=str(live.number), hint="start a new run")

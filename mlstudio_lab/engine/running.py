@@ -82,6 +82,7 @@ class Running:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._is_ringing = False
+        self._newest_soon: Future[None] | None = None
 
     def start(self) -> None:
         """Binds it to the running loop and listens to the executors."""
@@ -266,7 +267,13 @@ class Running:
 
     def soon(self, fn: Callable[[Connection], None]) -> None:
         """Writes a record whose loss would not matter, and tells listeners when it is there."""
-        self._ledger.write_soon(fn).add_done_callback(self._soon_written)
+        self._newest_soon = self._ledger.write_soon(fn)
+        self._newest_soon.add_done_callback(self._soon_written)
+
+    def settle(self) -> None:
+        """Makes what is written soon be written now, for whoever reads next; nothing waits most of the time."""
+        if self._newest_soon is not None and not self._newest_soon.done():
+            self._ledger.flush()
 
     def _soon_written(self, future: Future[None]) -> None:
         # On the writer's thread; a whole batch rings once.

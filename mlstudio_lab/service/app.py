@@ -291,9 +291,12 @@ def _blobs(studio: Studio) -> APIRouter:
     router = APIRouter(tags=["blobs"])
     blobs = studio.engine.blobs
 
-    @router.post("/blobs/missing", response_model=wire.MissingView)
-    async def missing(body: wire.MissingRequest) -> Json:
-        return Json({"missing": await asyncio.to_thread(blobs.missing, body.digests)})
+    @router.post("/blobs/missing", response_model=wire.MissingView, openapi_extra=_takes(wire.MissingRequest))
+    async def missing(request: Request) -> Json:
+        digests = (await body_of(request)).get("digests")
+        if not isinstance(digests, list) or not all(isinstance(digest, str) for digest in digests):
+            raise BadInput("digests is not a list of texts", subject="digests", hint="send the digests to look for")
+        return Json({"missing": await asyncio.to_thread(blobs.missing, digests)})
 
     @router.put("/blobs/{digest}", response_model=wire.BlobView)
     async def put(digest: str, request: Request, kind: str = "") -> Json:
@@ -330,7 +333,7 @@ def _describe(app: FastAPI) -> None:
         parts = schema.setdefault("components", {}).setdefault("schemas", {})
         by_hand = (
             wire.RunRequest, wire.CloneRequest, wire.RerunRequest, wire.PublishRequest, wire.TagRequest, wire.DatasetRequest,
-            wire.ErrorView, wire.EventView,
+            wire.ErrorView, wire.EventView, wire.MissingRequest,
         )  # fmt: skip
         for model in by_hand:
             found = model.model_json_schema(ref_template="#/components/schemas/{model}")

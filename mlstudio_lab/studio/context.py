@@ -26,7 +26,7 @@ class Studio:
 
     def read(self, fn: Callable[[Connection], T]) -> T:
         """What a function reads from the ledger; quick ones only, the loop waits."""
-        return self.engine.ledger.read(fn)
+        return self.engine.read(fn)
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         """What a function writes into the ledger, once it is durable."""
