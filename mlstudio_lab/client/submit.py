@@ -137,7 +137,8 @@ class Submission:
                 if NEEDS_KERNEL in view.get("needs", ()):
                     view = self._in_kernel(view)
                     break
-                view = {**follow(self._session, view, self._replay.say), "log": []}
+                newer = view.get("dev_newer")
+                view = {**follow(self._session, view, self._replay.say), "log": [], "dev_newer": newer}
         except KeyboardInterrupt:
             stop(self._session, self.request["run"])
             raise

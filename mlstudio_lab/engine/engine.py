@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import structlog
 
 from mlstudio_lab.blobs.store import Blobs
 from mlstudio_lab.core.clock import Clock
-from mlstudio_lab.core.errors import BadInput, BadName, Conflict, NotFound, StorageFailed
+from mlstudio_lab.core.errors import BadInput, Conflict, StorageFailed
 from mlstudio_lab.core.ids import is_ulid, ulid
 from mlstudio_lab.core.memo import MemoParts, explain
 from mlstudio_lab.core.run import FINAL
@@ -20,10 +20,12 @@ from mlstudio_lab.engine import admit, views
 from mlstudio_lab.engine.adopt import adopt
 from mlstudio_lab.engine.executors import Executor
 from mlstudio_lab.engine.lineage import relabel
+from mlstudio_lab.engine.looking import Looking
 from mlstudio_lab.engine.memory import Hot, Memory, blobs_of, what_changed
 from mlstudio_lab.engine.model import KERNEL, Caller, Live, Plan
 from mlstudio_lab.engine.plan import Needs, is_detached, make_plan
 from mlstudio_lab.engine.running import Running
+from mlstudio_lab.engine.stopping import cancel
 from mlstudio_lab.engine.versions import Versions
 from mlstudio_lab.ledger import events, lineage, memos, runs
 from mlstudio_lab.ledger.connection import Connection
@@ -32,15 +34,13 @@ from mlstudio_lab.ledger.ledger import Ledger
 from mlstudio_lab.wire.routes import MAX_WAIT_S, NEEDS_PAYLOAD
 from mlstudio_lab.wire.task import Outcome
 
-T = TypeVar("T")
-
 _MOST_LAST: Final = 4_096
 _MOST_IDS: Final = 20_000
 
 log = structlog.get_logger("engine")
 
 
-class Engine:
+class Engine(Looking):
     """Plans, remembers, runs; every method belongs to one event loop.
 
     Args:
@@ -56,15 +56,13 @@ class Engine:
     def __init__(
         self, ledger: Ledger, blobs: Blobs, clock: Clock, executors: Mapping[str, Executor], home: Path, preferred: str = "auto"
     ) -> None:
-        self.ledger = ledger
-        self.blobs = blobs
+        versions, memory = Versions(ledger), Memory(ledger, blobs)
+        super().__init__(ledger, blobs, versions, Running(ledger, blobs, clock, executors, home, versions, memory, preferred))
         self.clock = clock
         self.executors = executors
         self.home = home
         self.preferred = preferred
-        self.versions = Versions(ledger)
-        self.memory = Memory(ledger, blobs)
-        self.running = Running(ledger, blobs, clock, executors, home, self.versions, self.memory, preferred)
+        self.memory = memory
         self._last: OrderedDict[tuple[str, str], tuple[int, str, MemoParts | None]] = OrderedDict()
         self._labelled = False
         self._ids: set[str] = set()
@@ -128,6 +126,7 @@ class Engine:
         if view["state"] in FINAL:
             # Whoever waited for so short a run gets what it said with it, and need not ask again.
             view["log"] = [event for event in live.stream.events if event.get("t") != "state"]
+            view["dev_newer"] = plan.dev_newer
         return view
 
     def _is_new(self, run: str) -> bool:
@@ -293,105 +292,6 @@ class Engine:
         while len(self._last) > _MOST_LAST:
             self._last.popitem(last=False)
 
-    # -- looking -----------------------------------------------------------------------------------------------------
-
-    async def view(self, run: str, wait_s: float = 0.0) -> dict[str, Any]:
-        """A run by ULID or number, after waiting for its end up to `wait_s`.
-
-        Raises:
-            NotFound: There is none.
-        """
-        live = self._live(run)
-        if live is not None and wait_s > 0 and not live.needs:
-            await self.running.waiting.until(live.plan.run, min(wait_s, MAX_WAIT_S))
-            live = self._live(run)
-        if live is not None:
-            return views.of_live(live)
-        return self.read(lambda c: self._row_view(c, run))
-
-    def read(self, fn: Callable[[Connection], T]) -> T:
-        """What a function reads of everything that was answered so far; quick ones only, the loop waits."""
-        self.running.settle()
-        return self.ledger.read(fn)
-
-    def row(self, c: Connection, run: str) -> runs.RunRow:
-        """A run's row by ULID or number.
-
-        Raises:
-            BadName: Neither.
-            NotFound: There is none.
-        """
-        if not (is_ulid(run) or (run.isdecimal() and len(run) < 19)):
-            shown = run.encode("unicode_escape").decode()[:40]
-            raise BadName(f"{shown!r} is not a run", subject=shown, hint="give its number or its id")
-        row = runs.get_run(c, run)
-        if row is None:
-            raise NotFound(f"no run {run}", subject=run, hint="mlstudio runs list shows them")
-        return row
-
-    def _row_view(self, c: Connection, run: str) -> dict[str, Any]:
-        row = self.row(c, run)
-        view = self.view_of(c, row)
-        if row.reused_from and row.outputs is None:
-            source = runs.get_run(c, row.reused_from)
-            if source is not None:
-                view |= {"outputs": source.outputs, "effects": (source.usage or {}).get("effects") or {}}
-        return view
-
-    def view_of(self, c: Connection, row: runs.RunRow) -> dict[str, Any]:
-        """A RunView of one row, with the numbers of the version and the runs it names."""
-        found = self.versions.by_id_with(c, row.module, row.version_id)
-        numbers = [None if i is None else (r.number if (r := runs.get_run(c, i)) else None) for i in (row.reused_from, row.cloned_from)]
-        return views.of_row(row, version_number=found[0], kind=found[1], reused_number=numbers[0], cloned_number=numbers[1])
-
-    def _live(self, run: str) -> Live | None:
-        live = self.running.lives.get(run)
-        if live is None and run.isdecimal():
-            live = next((each for each in self.running.lives.values() if str(each.number) == run), None)
-        return live
-
-    async def stream(self, run: str, cursor: int = 0) -> AsyncIterator[dict[str, Any]]:
-        """What a run says, from a cursor on, until its final state; of an ended run, what it said.
-
-        Raises:
-            NotFound: There is no such run.
-        """
-        live = self._live(run)
-        if live is not None:
-            async for event in live.stream.read(cursor):
-                yield event
-            return
-        row = self.read(lambda c: self.row(c, run))
-        said = [*self.log_of(row), {"t": "state", "state": row.state, "executor": row.executor, "final": True}]
-        for n, event in enumerate(said, 1):
-            if n > cursor:
-                yield {"n": n, **event}
-
-    def said(self, run: str) -> list[dict[str, Any]] | None:
-        """What a run under way has said so far; None when it is not under way."""
-        live = self._live(run)
-        return None if live is None else list(live.stream.events)
-
-    def progress(self, run: str) -> dict[str, Any]:
-        """What is known of a run under way before the ledger knows it; empty for any other."""
-        live = self.running.lives.get(run)
-        if live is None:
-            return {}
-        return {"state": live.state, "executor": live.executor, "needs": live.needs, "started_at": views.moment(live.started_at)}
-
-    def log_of(self, row: runs.RunRow) -> list[dict[str, Any]]:
-        """What a run said; of a reused one, what the run said that it was taken from."""
-        import json
-
-        digest = row.log_blob
-        if digest is None and row.reused_from:
-            source = self.ledger.read(lambda c: runs.get_run(c, row.reused_from or ""))
-            digest = source.log_blob if source else None
-        if digest is None:
-            return []
-        said: list[dict[str, Any]] = json.loads(bytes(self.blobs.open(digest).data))
-        return said
-
     # -- doing -------------------------------------------------------------------------------------------------------
 
     async def cancel(self, run: str, caller: Caller, force: bool = False) -> dict[str, Any]:
@@ -401,9 +301,9 @@ class Engine:
             NotFound: There is no such run.
             Conflict: It has ended, and not by being cancelled.
         """
-        live = self._live(run)
+        live = self.live(run)
         if live is not None:
-            self.running.cancel(live, force)
+            cancel(self.running, live, force)
             return views.of_live(live)
         row = self.read(lambda c: self.row(c, run))
         if row.state == "cancelled":
@@ -417,7 +317,7 @@ class Engine:
             NotFound: There is no such run.
             Conflict: It is not the sender's to end: another executor has it, a newer attempt, or it has ended.
         """
-        live = self._live(run)
+        live = self.live(run)
         if live is None:
             row = self.read(lambda c: self.row(c, run))
             raise Conflict(f"run {row.number} has ended already: {row.state}", subject=str(row.number), hint="its result is not changed")

@@ -1,4 +1,5 @@
 import pytest
+from kernels import Kernel
 from service_rig import fresh_studio, running_home
 
 
@@ -11,3 +12,11 @@ def home(runtime_root):
 @pytest.fixture
 def studio(home):
     return fresh_studio(home)
+
+
+@pytest.fixture(scope="module")
+def kernel(home):
+    made = Kernel()
+    made.run("%load_ext mlstudio_lab")
+    yield made
+    made.stop()

@@ -41,7 +41,6 @@ def list_datasets(state: State) -> Answer:
     found = state.studio.datasets.list()
 
     def show_all(console: Console) -> None:
-        from rich.markup import escape
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False)

@@ -74,7 +74,7 @@ def up(state: State) -> Answer:
     """Start this home's service, or find it running."""
     was_up = find(state.settings) is not None
     began = time.monotonic()
-    shake = state.studio.session.handshake
+    shake = Transport(lambda: ensure(state.settings)).get("/handshake")
     took = time.monotonic() - began
     data = {"running": True, "started": not was_up, "home": shake["home"], "pid": shake["pid"], "seconds": round(took, 3)}
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlstudio_lab.client.runs import Run, raise_if_not_succeeded
+from mlstudio_lab.client.runs import Run
 from mlstudio_lab.client.studio import Studio
 from mlstudio_lab.client.waiting import FIRST_WAIT_S, follow, stop
-from mlstudio_lab.core.errors import RunFailed
+from mlstudio_lab.core.errors import RunCancelled, RunFailed
 from mlstudio_lab.core.run import FINAL
 from mlstudio_lab.front.cards import card, duration, elapsed
 from mlstudio_lab.front.cli.app import Answer, Command, Group, State, parse_pairs, parse_values, pass_state
@@ -229,7 +229,7 @@ def _finish(state: State, view: dict[str, Any], detach: bool) -> Answer:
                 raise
     run = Run(session, view)
     if not detach and not state.as_json:
-        raise_if_not_succeeded(session, view)
+        _refuse_if_not_succeeded(view)
 
     def show_it(console: Console) -> None:
         if detach:
@@ -243,3 +243,17 @@ def _finish(state: State, view: dict[str, Any], detach: bool) -> Answer:
     data["outputs"] = {name: value.get("summary", "") for name, value in ((view.get("outputs") or {}).get("values") or {}).items()}
     bad = view["state"] in ("failed", "cancelled")
     return Answer(json.loads(json.dumps(data, default=str)), show_it, rich=None if detach else _Card(run), code=1 if bad else 0)
+
+
+def _refuse_if_not_succeeded(view: dict[str, Any]) -> None:
+    """Raises what a run ended with, as text: this process has not the person's classes, nor need of them."""
+    if view["state"] == "succeeded":
+        return
+    failure, number = view.get("failure"), view.get("number")
+    if view["state"] == "cancelled" or failure is None:
+        raise RunCancelled(f"run {number} was {view['state']}", subject=str(view["module"]))
+    kind = str(failure["type"]).removeprefix("builtins.")
+    lines = [f"  {frame[0]}:{frame[1]} in {frame[2]}: {frame[3]}" for frame in failure.get("frames") or ()]
+    raise RunFailed(
+        "\n".join([f"{kind}: {failure['message']}", *lines]), subject=str(view["module"]), hint=f"see mlstudio runs show {number}"
+    )
