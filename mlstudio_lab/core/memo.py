@@ -121,7 +121,7 @@ def _code(before: MemoParts, before_tree: Mapping[str, str], after: MemoParts, a
     if before.code == after.code:
         return []
     tail = f" since {since}" if since else ""
-    reasons = []
+    reasons: list[str] = []
     for name, change in _differences(before_tree, after_tree):
         role, _, rest = name.partition(" ")
         if name == "main":

@@ -12,7 +12,7 @@ _CODE: Final = (type, types.FunctionType, types.BuiltinFunctionType, types.Metho
 
 def text(*parts: str) -> bytes:
     """Strings as length-framed bytes."""
-    out = []
+    out: list[bytes] = []
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
         out += (struct.pack(">I", len(data)), data)

@@ -264,7 +264,8 @@ class _Pickler(pickle.Pickler):
         if is_live(kind):
             raise cannot(obj)
         if isinstance(obj, dict) and getattr(obj, "__dict__", None) is obj:
-            return marks.own_attributes, (kind,), None, None, iter(dict.items(obj))
+            items: Any = obj
+            return marks.own_attributes, (kind,), None, None, iter(dict.items(items))
         leaf = self._packing.leaf(obj)
         if leaf is not None:
             return leaf

@@ -210,8 +210,8 @@ def is_plain(kind: type) -> bool:
         (True, False)
     """
     return (
-        kind.__reduce_ex__ is object.__reduce_ex__
-        and kind.__reduce__ is object.__reduce__
+        getattr(kind, "__reduce_ex__", None) is object.__reduce_ex__
+        and getattr(kind, "__reduce__", None) is object.__reduce__
         and getattr(kind, "__getstate__", None) is object.__getstate__
         and not hasattr(kind, "__getnewargs_ex__")
         and not hasattr(kind, "__getnewargs__")
@@ -243,13 +243,18 @@ def cannot(value: object) -> CannotCross:
     return CannotCross(f"a {kind} cannot be carried to another process", subject=kind, hint=hint)
 
 
+# Public in use though not in typeshed: where pickle itself would look a name up.
+_whichmodule: Callable[[object, str], str] = vars(pickle)["whichmodule"]
+
+
 def parts_of(value: Any) -> tuple[bytes, list[Any]]:
     """An object's reduction as counts and a flat list of parts; state dictionaries are opened, so they are no parts."""
     parts = reduction(value)
     if isinstance(parts, str):
-        if pickle.whichmodule(value, parts) == "__main__":
+        home = _whichmodule(value, parts)
+        if home == "__main__":
             raise cannot(value)  # a name of the person's is no content
-        return text(qualified(type(value)), pickle.whichmodule(value, parts), parts), []
+        return text(qualified(type(value)), home, parts), []
     func, args, state, items, pairs = parts
     flat: list[Any] = [func, *args]
     counts = [len(args)]

@@ -168,7 +168,7 @@ def _inline(codec: str, data: bytes) -> Any:
     return decode(codec, memoryview(data))
 
 
-def _own_attributes(cls: type) -> Any:
+def _own_attributes(cls: Any) -> Any:
     made = cls.__new__(cls)
     made.__dict__ = made
     return made

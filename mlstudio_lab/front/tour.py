@@ -246,13 +246,11 @@ def _count(tour: Tour, transport: Transport, runs: list[dict[str, Any]]) -> None
 
 def _export(source: Path) -> Path:
     """The notebook as HTML that needs no JavaScript and no kernel."""
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    text, _ = HTMLExporter().from_notebook_node(nbformat.read(source, as_version=4))
-    target = source.with_suffix(".html")
-    target.write_text(text, encoding="utf-8")
-    return target
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--log-level", "ERROR", str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RunFailed(f"nbconvert could not export the notebook:\n{done.stderr[-2000:]}", subject=str(source))
+    return source.with_suffix(".html")
 
 
 def _problems(tour: Tour) -> list[str]:

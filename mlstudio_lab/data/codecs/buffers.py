@@ -156,5 +156,3 @@ def _add_slowly(digester: Digester, array: Any, valid: Any, by_value: bool) -> N
     digester.add(root)
     for body in bodies:
         digester.add_buffer(body)
-
-
