@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -18,14 +19,17 @@ from mlstudio_lab.wire.routes import API, API_HEADER, ROOT
 _TIMEOUT_S: Final = 90.0
 """Longest silence of the service before a request counts as lost; above the longest wait of one request."""
 
+_PAUSES_S: Final = (0.0, 0.05, 0.25, None)
+"""Before each next try of a request whose connection was lost: a service that is dying still accepts for a moment."""
+
 _LOST: Final = (ConnectionError, http.client.HTTPException, BrokenPipeError, FileNotFoundError, TimeoutError)
 
 
 class Transport:
     """Requests to one service.
 
-    A request whose connection was lost is sent once more on a fresh one, to wherever the service is then: every request
-    of ours may be sent twice, because runs carry their sender's id and everything else is named by its content.
+    A request whose connection was lost is sent again on a fresh one, to wherever the service is then: every request
+    of ours may be sent again, because runs carry their sender's id and everything else is named by its content.
 
     Args:
         locate: Gives the service's present address, starting it where that is allowed.
@@ -135,7 +139,7 @@ class Transport:
     def _exchange(
         self, method: str, url: str, data: bytes | memoryview | None, headers: dict[str, str] | None = None
     ) -> tuple[bytes, dict[str, str]]:
-        for attempt in (1, 2):
+        for pause in _PAUSES_S:
             connection: Connection | None = getattr(self._local, "connection", None)
             try:
                 if connection is None:
@@ -145,10 +149,11 @@ class Transport:
             except _LOST as error:
                 self.close()
                 self._address = None
-                if attempt == 2:
+                if pause is None:
                     raise Unavailable(
                         "the studio does not answer", subject=url.partition("?")[0], hint="look at: mlstudio status"
                     ) from error
+                time.sleep(pause)
                 continue
             except BaseException:
                 # Interrupted half-way: what comes next on this connection would be the answer to this request.

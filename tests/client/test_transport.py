@@ -153,7 +153,7 @@ def test_a_replaced_service_is_found_again(server, transport, tmp_path):
 def test_a_service_that_drops_every_connection_is_unavailable(server, transport):
     with pytest.raises(Unavailable, match="does not answer"):
         transport.get("/drop")
-    assert len([a for a in server.asked if a[1] == "/api/v1/drop"]) == 2
+    assert 2 <= len([a for a in server.asked if a[1] == "/api/v1/drop"]) <= 5
     assert transport.get("/a")["path"] == "/api/v1/a"
 
 
