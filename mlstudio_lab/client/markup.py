@@ -37,6 +37,19 @@ def code(value: object) -> str:
     return f'<span style="{_CODE}">{text(value)}</span>'
 
 
+def prose(value: object) -> str:
+    """A sentence as escaped text, what stands between backticks in the code font.
+
+    Example:
+        >>> "<span" in prose("helper `clean` changed")
+        True
+    """
+    parts = str(value).split("`")
+    if len(parts) % 2 == 0:
+        return text(value)
+    return "".join(code(part) if at % 2 else text(part) for at, part in enumerate(parts))
+
+
 def chip(value: object, tone: str = "plain") -> str:
     """A small outlined word; its outline has the tone, its letters keep the text's own contrast."""
     style = f"border:1px solid {_TONES[tone]};border-radius:9px;padding:0 7px;font-size:.88em;white-space:nowrap"

@@ -13,6 +13,7 @@ CARD_MIME: Final = "application/vnd.mlstudio.card.v1+json"
 """The vendor type of a run's card."""
 
 _SHOWN_WARNINGS: Final = 5
+_MOST_MESSAGE: Final = 300
 _MOVING_WORTH_SAYING_S: Final = 0.5
 _CARD_KEYS: Final = (
     "id", "number", "module", "version", "version_number", "kind", "state", "reused", "reused_from", "stored", "why", "executor",
@@ -51,7 +52,7 @@ def many(views: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for (name, number), runs in groups.items():
         counts = _counts(runs)
         last = runs[-1]
-        rows.append([markup.code(name), f"v{number}", markup.text(counts), markup.text(last.get("why", ""))])
+        rows.append([markup.code(name), f"v{number}", markup.text(counts), markup.prose(last.get("why", ""))])
         lines.append(f"{name} v{number} {counts}")
     title = f"{len(views)} {'run' if len(views) == 1 else 'runs'}"
     parts = [f"<div><b>{title}</b></div>", markup.table(("module", "version", "runs", "the last one"), rows)]
@@ -156,8 +157,8 @@ def _html(view: Mapping[str, Any], lineage: Lineage | None) -> str:
     head = (
         f"<b>{markup.text(name)}</b> {markup.chip(f'v{number}')} {markup.chip(state, tone)} {markup.muted(markup.text(' · '.join(facts)))}"
     )
-    parts = [f"<div>{head}</div>", f"<div>{markup.text(view.get('why', ''))}</div>"]
-    parts += [f"<div>{markup.text(line)}</div>" for line in _notes(view)]
+    parts = [f"<div>{head}</div>", f"<div>{markup.prose(view.get('why', ''))}</div>"]
+    parts += [f"<div>{markup.prose(line)}</div>" for line in _notes(view)]
     warnings = _warnings([view])
     parts += [_warning(w) for w in warnings[:_SHOWN_WARNINGS]]
     if len(warnings) > _SHOWN_WARNINGS:
@@ -179,6 +180,8 @@ def _plain(view: Mapping[str, Any]) -> str:
 
 def _notes(view: Mapping[str, Any], *, stable: bool = False) -> list[str]:
     notes = []
+    if view.get("state") == "failed" and (failure := view.get("failure")):
+        notes.append(f"{str(failure['type']).removeprefix('builtins.')}: {failure['message']}".split("\n")[0][:_MOST_MESSAGE])
     if view.get("dev_newer"):
         notes.append(f"this is v{view.get('version_number')}; your dev is newer: v{view['dev_newer']}")
     if reason := (view.get("effects") or {}).get("kernel"):

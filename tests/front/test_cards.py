@@ -30,7 +30,8 @@ RAN = {
     "dev_newer": 4, "actor": "ada",
 }  # fmt: skip
 REUSED = {**RAN, "reused": True, "reused_from": 41, "number": 42, "why": "reused: same code, same inputs (run 41)", "executor": "", "usage": {}, "warnings": [], "dev_newer": None}
-FAILED = {"number": 43, "module": "flights/features", "version_number": 3, "state": "failed", "why": "ran: argument `days` changed", "executor": "local"}
+FAILED = {"number": 43, "module": "flights/features", "version_number": 3, "state": "failed", "why": "ran: argument `days` changed", "executor": "local",
+    "failure": {"type": "builtins.ValueError", "message": "no such day\nsecond line", "frames": []}}
 HOSTILE = {**RAN, "module": "a/b", "why": "<script>alert(1)</script> & \"quotes\" 'too'", "warnings": [{"label": "<b>", "text": "<img src=x onerror=alert(1)>"}], "usage": {}, "dev_newer": None}
 
 CASES = {
