@@ -9,7 +9,6 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,6 +171,8 @@ def normal(name: str) -> str:
 @lru_cache(maxsize=512)
 def distribution_of(root: str, stamp: tuple[object, ...] = ()) -> str | None:
     """The installed distribution that provides a top-level module, None when none says so."""
+    from importlib import metadata
+
     try:
         candidate = metadata.distribution(root)
     except (metadata.PackageNotFoundError, ValueError):
@@ -186,6 +187,8 @@ def distribution_of(root: str, stamp: tuple[object, ...] = ()) -> str | None:
 
 @lru_cache(maxsize=2)
 def _distributions(stamp: tuple[object, ...]) -> tuple[Any, ...]:
+    from importlib import metadata
+
     return tuple(metadata.distributions())
 
 
@@ -219,6 +222,8 @@ def _closure(name: str, stamp: tuple[object, ...]) -> dict[str, str]:
 
 @lru_cache(maxsize=4096)
 def _requirements(name: str, extra: str, stamp: tuple[object, ...]) -> tuple[str, tuple[tuple[str, str], ...]] | None:
+    from importlib import metadata
+
     try:
         distribution = metadata.distribution(name)
     except metadata.PackageNotFoundError:
