@@ -9,15 +9,19 @@ from typing import Any
 
 import structlog
 
+from mlstudio_lab.core.errors import RunFailed
 from mlstudio_lab.core.memo import MemoParts
 from mlstudio_lab.core.names import Name
 from mlstudio_lab.core.run import FINAL
+from mlstudio_lab.engine.commit import failure
+from mlstudio_lab.engine.kernels import watch_kernel
 from mlstudio_lab.engine.model import KERNEL, Caller, Live, Plan
 from mlstudio_lab.engine.outcomes import drop_outcome, read_outcome, waiting_outcomes
 from mlstudio_lab.engine.retry import Loss
 from mlstudio_lab.engine.running import Running
 from mlstudio_lab.engine.versions import Versions
-from mlstudio_lab.ledger import runs
+from mlstudio_lab.ledger import events, runs
+from mlstudio_lab.ledger.connection import Connection
 from mlstudio_lab.ledger.ledger import Ledger
 from mlstudio_lab.wire.routes import NEEDS_KERNEL
 
@@ -41,7 +45,7 @@ async def adopt(running: Running, ledger: Ledger, versions: Versions, home: Path
             continue
         live = _live(row, attempt, ledger, versions)
         if live is None:
-            await running.abandon(row, attempt)
+            await abandon(running, row, attempt)
             continue
         known.add((attempt.id, attempt.fence))
         running.enter(live)
@@ -52,7 +56,7 @@ async def adopt(running: Running, ledger: Ledger, versions: Versions, home: Path
         elif attempt.executor == KERNEL:
             _take_kernel(running, live)
         else:
-            running.readopt(live)
+            readopt(running, live)
     for name, fence in list(waiting_outcomes(home)):
         if (name, fence) not in known:
             drop_outcome(home, name, fence)
@@ -81,4 +85,26 @@ def _live(row: runs.RunRow, attempt: runs.AttemptRow, ledger: Ledger, versions: 
 def _take_kernel(running: Running, live: Live) -> None:
     live.needs = [NEEDS_KERNEL]
     live.state = "running"
-    running.watch_kernel(live)
+    watch_kernel(running, live)
+
+
+def readopt(running: Running, live: Live) -> None:
+    """Offers an attempt of an earlier service to its executor, which runs it still or reports it lost."""
+    executor = running.executors.get(live.executor)
+    if executor is None:
+        running.lost(live.attempt, f"there is no {live.executor} executor any more", infrastructure=True)
+    else:
+        executor.adopt(live.attempt, live.fence, live.plan.run, running.on_event(live.attempt), running.on_outcome)
+
+
+async def abandon(running: Running, row: runs.RunRow, attempt: runs.AttemptRow) -> None:
+    """Ends a run whose source or inputs are not in the ledger any more."""
+    at = running.now()
+    told = failure("worker", "its version or inputs are not stored any more, so it cannot be taken up again", RunFailed)
+
+    def record(c: Connection) -> None:
+        runs.end_attempt(c, attempt.id, state="lost", at=at)
+        runs.update_run(c, row.id, event="fail", at=at, error=told)
+        events.append(c, "run", row.id, {"number": row.number, "module": row.module, "state": "failed"}, at)
+
+    await asyncio.wrap_future(running.ledger.write(record))

@@ -135,7 +135,9 @@ def commit(c: Connection, live: Live, ending: Ending, at: datetime) -> Ended:
     if joined.labelled:
         usage["labelled"] = joined.labelled
     if outcome and outcome.effects:
-        usage["effects"] = {k: v for k, v in outcome.effects.items() if k in ("files", "env", "cwd")}
+        usage["effects"] = {k: v for k, v in outcome.effects.items() if k not in ("widened", "left")}
+        if outcome.effects.get("widened"):
+            usage["widened"] = outcome.effects["widened"]
     runs.update_run(
         c,
         plan.run,

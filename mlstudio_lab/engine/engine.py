@@ -303,6 +303,7 @@ class Engine(Looking):
         """
         live = self.live(run)
         if live is not None:
+            live.by_itself = bool(caller.pid) and caller.pid == live.worker.get("pid")
             cancel(self.running, live, force)
             return views.of_live(live)
         row = self.read(lambda c: self.row(c, run))

@@ -83,6 +83,7 @@ class Live:
         timed_out: Its time was up.
         committing: Its ending is on the way to the ledger.
         follows: It waits for the same computation of another run.
+        by_itself: The kernel that executes it asked to stop, so it need not be interrupted.
     """
 
     plan: Plan
@@ -104,6 +105,7 @@ class Live:
     refusals: int = 0
     needs: list[str] = field(default_factory=list)
     follows: bool = False
+    by_itself: bool = False
 
     def stop_timers(self) -> None:
         """Cancels whatever was to happen later."""

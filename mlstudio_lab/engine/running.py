@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import platform
-import signal
-import threading
-from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,12 +16,15 @@ from mlstudio_lab.blobs.store import Blobs
 from mlstudio_lab.core.clock import Clock
 from mlstudio_lab.core.errors import Conflict, RunFailed, StudioError, Unavailable
 from mlstudio_lab.engine import admit
+from mlstudio_lab.engine.beside import Beside
 from mlstudio_lab.engine.commit import Ended, Ending, commit, ending_of, failure, put_log, timed_out, without_secrets
 from mlstudio_lab.engine.executors import Executor
+from mlstudio_lab.engine.kernels import watch_kernel
 from mlstudio_lab.engine.memory import Hot, Memory
 from mlstudio_lab.engine.model import KERNEL, Live, Plan
-from mlstudio_lab.engine.outcomes import drop_outcome, is_alive, read_outcome
+from mlstudio_lab.engine.outcomes import drop_outcome, read_outcome
 from mlstudio_lab.engine.retry import Loss, decide
+from mlstudio_lab.engine.stopping import stop, time_up
 from mlstudio_lab.engine.streams import Waiting
 from mlstudio_lab.engine.tasks import build_task, new_id
 from mlstudio_lab.engine.versions import Versions
@@ -35,12 +34,6 @@ from mlstudio_lab.ledger.ledger import Ledger
 from mlstudio_lab.wire.routes import NEEDS_KERNEL
 from mlstudio_lab.wire.task import Outcome
 
-KERNEL_LOOK_S: Final = 1.0
-"""How often it is looked whether a kernel that runs something still lives."""
-FORCE_AFTER_S: Final = 2.5
-"""A run asked to stop is killed after this."""
-GONE_AFTER_S: Final = 2.9
-"""And called cancelled after this, whatever its executor says: within 3 s, always."""
 MARK_AFTER_S: Final = 0.05
 """Shorter runs are never written down as running: they are over before anybody could look."""
 COMMIT_AGAIN_S: Final = 2.0
@@ -49,7 +42,7 @@ COMMIT_AGAIN_S: Final = 2.0
 log = structlog.get_logger("engine")
 
 
-class Running:
+class Running(Beside):
     """Every run that is not final; loop-bound.
 
     Args:
@@ -64,10 +57,10 @@ class Running:
         self, ledger: Ledger, blobs: Blobs, clock: Clock, executors: Mapping[str, Executor], home: Path, versions: Versions, memory: Memory,
         preferred: str = "auto",
     ) -> None:  # fmt: skip
-        self._ledger = ledger
+        super().__init__(ledger)
         self._blobs = blobs
-        self._clock = clock
-        self._executors = executors
+        self.clock = clock
+        self.executors = executors
         self._home = home
         self._versions = versions
         self._memory = memory
@@ -77,34 +70,21 @@ class Running:
         self.computing: dict[str, Live] = {}
         self.waiting = Waiting()
         self.label_epoch = 0
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self.changed: Callable[[], None] = lambda: None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
-        self._is_ringing = False
-        self._newest_soon: Future[None] | None = None
 
     def start(self) -> None:
         """Binds it to the running loop and listens to the executors."""
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        for executor in self._executors.values():
+        self.bind()
+        for executor in self.executors.values():
             executor.lost = self.lost
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop everything here belongs to."""
-        assert self._loop is not None
-        return self._loop
 
     # -- beginning ---------------------------------------------------------------------------------------------------
 
     def begin(self, plan: Plan, executor: str) -> Live:
         """Takes a run in hand and writes it down; `Live.stored` resolves when it survives."""
-        number = self._ledger.next_run_number()
-        live = Live(plan, number, self._clock.now(), executor, new_id(self._clock), 1)
+        number = self.ledger.next_run_number()
+        live = Live(plan, number, self.clock.now(), executor, new_id(self.clock), 1)
         self.enter(live)
-        live.stored = self._ledger.write(lambda c: self._insert(c, live))
+        live.stored = self.ledger.write(lambda c: self._insert(c, live))
         return live
 
     def enter(self, live: Live) -> None:
@@ -146,15 +126,15 @@ class Running:
         if live.executor == KERNEL:
             self._hand_to_kernel(live)
             return
-        executor = self._executors[live.executor]
+        executor = self.executors[live.executor]
         task = build_task(live.plan, live.attempt, live.fence, str(self._home), self._sources(live.plan))
-        executor.submit(task, self._on_event(live.attempt), self._on_outcome)
+        executor.submit(task, self.on_event(live.attempt), self.on_outcome)
 
     def _sources(self, plan: Plan) -> dict[str, Any]:
         contents = {n: v["content"] for n, v in (plan.request.get("values") or {}).items() if v.get("content")}
         if not contents:
             return {}
-        named = self._ledger.read(lambda c: datasets.named_by_content(c, contents.values()))
+        named = self.ledger.read(lambda c: datasets.named_by_content(c, contents.values()))
         return {n: {"dataset": named[d][0][0], "version": d} for n, d in contents.items() if d in named}
 
     def _hand_to_kernel(self, live: Live) -> None:
@@ -162,48 +142,13 @@ class Running:
         live.worker = {"host": platform.node(), "pid": caller.pid, "started": caller.started}
         live.needs = [NEEDS_KERNEL]
         self._started(live)
-        self.watch_kernel(live)
+        watch_kernel(self, live)
         self.waiting.notify(live.plan.run)
-
-    def watch_kernel(self, live: Live) -> None:
-        """Ends a run as failed when the kernel that executes it is gone."""
-        attempt, pid, started = live.attempt, int(live.worker.get("pid") or 0), int(live.worker.get("started") or 0)
-
-        def look() -> None:
-            if self.by_attempt.get(attempt) is not live or live.committing:
-                return
-            if is_alive(pid, started) or not pid:
-                live.timers.append(self.loop.call_later(KERNEL_LOOK_S, look))
-                return
-            ending = Ending("fail", "lost", failure=failure("worker", "the kernel died", RunFailed), why=live.plan.why)
-            self.background(self.end(live, ending))
-
-        live.timers.append(self.loop.call_later(KERNEL_LOOK_S, look))
-
-    def readopt(self, live: Live) -> None:
-        """Offers an attempt of an earlier service to its executor, which runs it still or reports it lost."""
-        executor = self._executors.get(live.executor)
-        if executor is None:
-            self._lost(live.attempt, f"there is no {live.executor} executor any more", True)
-        else:
-            executor.adopt(live.attempt, live.fence, live.plan.run, self._on_event(live.attempt), self._on_outcome)
-
-    async def abandon(self, row: runs.RunRow, attempt: runs.AttemptRow) -> None:
-        """Ends a run whose source or inputs are not in the ledger any more."""
-        at = self._clock.now()
-        told = failure("worker", "its version or inputs are not stored any more, so it cannot be taken up again", RunFailed)
-
-        def record(c: Connection) -> None:
-            runs.end_attempt(c, attempt.id, state="lost", at=at)
-            runs.update_run(c, row.id, event="fail", at=at, error=told)
-            events.append(c, "run", row.id, {"number": row.number, "module": row.module, "state": "failed"}, at)
-
-        await asyncio.wrap_future(self._ledger.write(record))
 
     async def take(self, live: Live, hot: Hot) -> None:
         """Ends a run with the result of the same computation that another run has just made."""
         live.committing = True
-        at, plan = self._clock.now(), live.plan
+        at, plan = self.clock.now(), live.plan
         plan.why = f"reused: same code, same inputs (run {hot.number})"
 
         def record(c: Connection) -> None:
@@ -215,18 +160,19 @@ class Running:
             memos.record_hits(c, plan.key, at=at)
             events.append(c, "run", plan.run, {"number": live.number, "module": str(plan.name), "state": "succeeded", "reused": True}, at)
 
-        await asyncio.wrap_future(self._ledger.write(record))
+        await asyncio.wrap_future(self.ledger.write(record))
         live.state = "succeeded"
         self.leave(live)
 
     def now(self) -> datetime:
         """The home's time."""
-        return self._clock.now()
+        return self.clock.now()
 
     # -- what executors say ------------------------------------------------------------------------------------------
 
-    def _on_event(self, attempt: str) -> Callable[[dict[str, Any]], None]:
-        return lambda event: self._on_loop(lambda: self._event(attempt, event))
+    def on_event(self, attempt: str) -> Callable[[dict[str, Any]], None]:
+        """What takes an attempt's events, on any thread."""
+        return lambda event: self.on_loop(lambda: self._event(attempt, event))
 
     def _event(self, attempt: str, event: dict[str, Any]) -> None:
         live = self.by_attempt.get(attempt)
@@ -240,19 +186,19 @@ class Running:
 
     def _started(self, live: Live) -> None:
         live.state = "running"
-        live.started_at = self._clock.now()
+        live.started_at = self.clock.now()
         live.stream.append({"t": "state", "state": "running", "executor": live.executor})
         loop = self.loop
         live.timers.append(loop.call_later(MARK_AFTER_S, self._mark, live, live.attempt))
         limit = live.plan.request.get("timeout_s") or 0
         if limit and live.executor != KERNEL:
-            live.timers.append(loop.call_later(limit, self._time_up, live, live.attempt))
+            live.timers.append(loop.call_later(limit, time_up, self, live, live.attempt))
         if live.cancel_asked:
-            self._stop(live)
+            stop(self, live)
 
     def _mark(self, live: Live, attempt: str) -> None:
         """Writes down that a run is running, and where: whoever comes after a crash looks for it there."""
-        at = live.started_at or self._clock.now()
+        at = live.started_at or self.clock.now()
         worker = json.dumps(live.worker)
         run, number, module = live.plan.run, live.number, str(live.plan.name)
 
@@ -265,48 +211,16 @@ class Running:
 
         self.soon(mark)
 
-    def soon(self, fn: Callable[[Connection], None]) -> None:
-        """Writes a record whose loss would not matter, and tells listeners when it is there."""
-        self._newest_soon = self._ledger.write_soon(fn)
-        self._newest_soon.add_done_callback(self._soon_written)
-
-    def settle(self) -> None:
-        """Makes what is written soon be written now, for whoever reads next; nothing waits most of the time."""
-        if self._newest_soon is not None and not self._newest_soon.done():
-            self._ledger.flush()
-
-    def _soon_written(self, future: Future[None]) -> None:
-        # On the writer's thread; a whole batch rings once.
-        if not future.cancelled() and (error := future.exception()) is not None:
-            log.warning("not written", error=str(error))
-        if not self._is_ringing:
-            self._is_ringing = True
-            self._on_loop(self._ring)
-
-    def _ring(self) -> None:
-        self._is_ringing = False
-        self.changed()
-
-    def _time_up(self, live: Live, attempt: str) -> None:
-        if self.by_attempt.get(attempt) is live and not live.committing:
-            live.timed_out = True
-            self._stop(live)
-
-    def _on_outcome(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Takes how an attempt ended, on any thread."""
         live = self.by_attempt.get(outcome.attempt)
         if live is None:
             return
-        self._on_loop(lambda: self.background(self.finish(live, outcome)))
+        self.on_loop(lambda: self.background(self.finish(live, outcome)))
 
     def lost(self, attempt: str, reason: str = "", *, infrastructure: bool = False) -> None:
         """Takes an attempt that ended without an outcome; may be called on any thread."""
-        self._on_loop(lambda: self._lost(attempt, reason, infrastructure))
-
-    def _on_loop(self, fn: Callable[[], None]) -> None:
-        if threading.get_ident() == self._thread:
-            fn()
-        elif self._loop is not None:
-            self._loop.call_soon_threadsafe(fn)
+        self.on_loop(lambda: self._lost(attempt, reason, infrastructure))
 
     def _lost(self, attempt: str, reason: str, infrastructure: bool) -> None:
         live = self.by_attempt.get(attempt)
@@ -337,14 +251,14 @@ class Running:
 
     async def again(self, live: Live, how: str, executor: str = "") -> None:
         """Gives a run a new attempt under a higher fence; the one before is closed as `how`."""
-        old, at = live.attempt, self._clock.now()
+        old, at = live.attempt, self.clock.now()
         live.stop_timers()
         try:
-            live.executor = executor or admit.choose(live.plan.request, self._executors, self._preferred)
+            live.executor = executor or admit.choose(live.plan.request, self.executors, self._preferred)
         except StudioError as error:
             await self.end(live, Ending("fail", how, failure=failure("worker", error.message, Unavailable), why=live.plan.why))
             return
-        live.attempt, live.fence = new_id(self._clock), live.fence + 1
+        live.attempt, live.fence = new_id(self.clock), live.fence + 1
         live.state, live.started_at, live.worker, live.committing = "queued", None, {}, False
         self.by_attempt.pop(old, None)
         self.by_attempt[live.attempt] = live
@@ -358,55 +272,13 @@ class Running:
             runs.insert_attempt(c, id=attempt, run=run, fence=fence, executor=name, queued_at=at)
             events.append(c, "run", run, {"number": live.number, "module": str(live.plan.name), "state": "queued"}, at)
 
-        await asyncio.wrap_future(self._ledger.write(record))
+        await asyncio.wrap_future(self.ledger.write(record))
         live.stream.append({"t": "state", "state": "queued", "executor": live.executor})
         if live.attempt == attempt and run in self.lives:
             if live.cancel_asked:
                 await self.end(live, Ending("cancel", "cancelled", why=live.plan.why))
             else:
                 self.launch(live)
-
-    def cancel(self, live: Live, force: bool = False) -> None:
-        """Asks a run to stop: at once, by force after 2.5 s, over after 3 s."""
-        if live.committing:
-            return
-        first = not live.cancel_asked
-        live.cancel_asked = True
-        if first or force:
-            self._stop(live, force)
-
-    def _stop(self, live: Live, force: bool = False) -> None:
-        loop = self.loop
-        if live.executor == KERNEL:
-            self._interrupt_kernel(live)
-            live.timers.append(loop.call_later(0.0 if force else FORCE_AFTER_S, self._give_up, live, live.attempt))
-            return
-        executor = self._executors[live.executor]
-        if live.follows:
-            # It waits for the same computation and was never handed out.
-            self.background(self.end(live, Ending("cancel", "cancelled", why=live.plan.why)))
-            return
-        executor.cancel(live.attempt, force)
-        if not force:
-            live.timers.append(loop.call_later(FORCE_AFTER_S, executor.cancel, live.attempt, True))
-        live.timers.append(loop.call_later(GONE_AFTER_S if not force else GONE_AFTER_S - FORCE_AFTER_S, self._give_up, live, live.attempt))
-
-    def _interrupt_kernel(self, live: Live) -> None:
-        pid = int(live.worker.get("pid") or 0)
-        if pid and is_alive(pid, int(live.worker.get("started") or 0)):
-            try:
-                os.kill(pid, signal.SIGINT)
-            except (ProcessLookupError, PermissionError):
-                pass
-
-    def _give_up(self, live: Live, attempt: str) -> None:
-        if self.by_attempt.get(attempt) is not live or live.committing:
-            return
-        log.warning("stopped without an answer", run=live.plan.run, attempt=attempt)
-        if live.timed_out:
-            self.background(self.end(live, Ending("fail", "timed_out", failure=timed_out(live), why=live.plan.why)))
-        else:
-            self.background(self.end(live, Ending("cancel", "cancelled", why=live.plan.why)))
 
     # -- ending ------------------------------------------------------------------------------------------------------
 
@@ -463,8 +335,8 @@ class Running:
             await asyncio.wrap_future(live.stored)
         if ending.outcome is not None and ending.outcome.log:
             ending.log_blob = await asyncio.to_thread(put_log, self._blobs, ending.outcome)
-        at = self._clock.now()
-        return await asyncio.wrap_future(self._ledger.write(lambda c: commit(c, live, ending, at)))
+        at = self.clock.now()
+        return await asyncio.wrap_future(self.ledger.write(lambda c: commit(c, live, ending, at)))
 
     def _ended(self, live: Live, ended: Ended) -> None:
         row, ending, plan = ended.row, ended.ending, live.plan
@@ -493,17 +365,6 @@ class Running:
         self.waiting.notify(run)
         self.changed()
 
-    def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs something beside the request that asked for it."""
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("background work failed", exc_info=error)
-
     def dismiss(self) -> None:
         """Lets everybody go who waits for a run: the service is about to stop, its successor is asked again."""
         for live in list(self.lives.values()):
@@ -514,6 +375,4 @@ class Running:
         """Forgets everything in hand; the ledger has what a next service takes up."""
         for live in list(self.lives.values()):
             live.stop_timers()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.stop_background()

@@ -94,7 +94,8 @@ def of_row(
     edges = usage.pop("edges", None) or {}
     effects = usage.pop("effects", None) or {}
     stored = bool(usage.pop("stored", False))
-    usage.pop("labelled", None)
+    for kept in ("labelled", "widened"):
+        usage.pop(kept, None)
     request = row.request or {}
     return {
         "id": row.id,

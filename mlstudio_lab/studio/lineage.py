@@ -31,6 +31,7 @@ def of_run(studio: Studio, run: str, output: str = "", column: str = "") -> dict
     def read(c: Connection) -> dict[str, Any]:
         row = studio.engine.row(c, run)
         found = lineage.edges_of_run(c, row.id)
+        made = (runs.get_run(c, row.reused_from) if row.reused_from else None) or row
         outputs = {e.edge.output for e in found}
         if output and output not in outputs:
             raise NotFound(f"run {row.number} has no output `{output}`", subject=output, hint=near_matches(output, outputs))
@@ -51,7 +52,7 @@ def of_run(studio: Studio, run: str, output: str = "", column: str = "") -> dict
             "direction": "up",
             "edges": edges,
             "labels": _labels(c, content),
-            "widened": list((row.usage or {}).get("widened") or ()),
+            "widened": list((made.usage or {}).get("widened") or ()),
             "truncated": False,
         }
 

@@ -51,7 +51,7 @@ def list_runs(
         if module:
             _check_module(c, module)
         rows = runs.list_runs(c, state=states or None, module=module or None, actor=actor or None, before=before, limit=limit, wide=False)  # type: ignore[arg-type]
-        return [studio.engine.view_of(c, row) for row in rows]
+        return [studio.engine.view_of(c, row) | {"effects": {}} for row in rows]
 
     shown = studio.read(read)
     for view in shown:
