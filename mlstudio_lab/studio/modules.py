@@ -38,7 +38,7 @@ async def publish(studio: Studio, caller: Caller, body: dict[str, Any]) -> dict[
         BadName, BadInput: The name, tag or bundle is malformed.
         Conflict: The module is of another kind, or the tag is not where `expect` says.
     """
-    name, tag = Name.parse(str(body.get("name", ""))), str(body.get("tag") or "")
+    name, tag = Name.parse(str(body.get("name", ""))), str(body.get("tag", "latestAlpha") or "")
     if tag:
         _check_tag(tag)
     bundle = Bundle.from_json(body.get("bundle") or {})
