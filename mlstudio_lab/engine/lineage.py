@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from mlstudio_lab.core.edges import Edge
-from mlstudio_lab.core.labels import UNCLASSIFIED, Label, join_over
+from mlstudio_lab.core.labels import DEFAULT_TAXONOMY, UNCLASSIFIED, Label, join_over
 from mlstudio_lab.core.memo import GLOBAL
 from mlstudio_lab.engine.model import Plan
 from mlstudio_lab.ledger import datasets, lineage, runs
@@ -151,7 +151,7 @@ def _label(given: _Input | None, column: str, stored: Mapping[tuple[str, str], L
     return _all(stored.get((given.end.content, each)) for each in given.columns)
 
 
-def _all(rows: Any) -> Label | None:
+def _all(rows: Iterable[LabelRow | None]) -> Label | None:
     joined: Label | None = None
     for row in rows:
         label = effective(row)
@@ -199,18 +199,21 @@ def _told(
 ) -> Joined:
     told = Joined()
     named = datasets.named_by_content(c, {i.end.content for i in inputs.values() if i.end.content})
-    into: dict[tuple[str, str], list[Edge]] = {}
+    into: dict[tuple[str, str], list[tuple[Edge, Label]]] = {}
     for edge in edges:
-        if edge.kind != "indirect" and _says_something(known.get((edge.input, edge.input_column))):
-            into.setdefault((edge.output, edge.output_column), []).append(edge)
+        label = known.get((edge.input, edge.input_column))
+        if label is not None and edge.kind == "indirect":
+            label = DEFAULT_TAXONOMY.carried(label)
+        if label is not None and _says_something(label):
+            into.setdefault((edge.output, edge.output_column), []).append((edge, label))
     for (output, column), sources in into.items():
-        label = _all_of(known[e.input, e.input_column] for e in sources)
+        label = _all_of(each for _, each in sources)
         shown = f"{output}.{column}" if column else output
         words = [w for w in label.words() if w not in ("unclassified", "public")]
         told.labelled[shown] = words
         if set(words) <= set(before.get(shown, ())) or len(told.warnings) >= _MOST_WARNINGS:
             continue
-        first = sources[0]
+        first, _ = sources[0]
         given = inputs.get(first.input)
         origin = name_of(given.end if given else lineage.End(""), first.input, named)
         origin += f".{first.input_column}" if first.input_column else ""
@@ -221,13 +224,13 @@ def _told(
     return told
 
 
-def _all_of(labels: Any) -> Label:
+def _all_of(labels: Iterable[Label]) -> Label:
     joined: Label | None = None
     for label in labels:
         joined = label if joined is None else joined.join(label)
     return joined or UNCLASSIFIED
 
 
-def _says_something(label: Label | None) -> bool:
+def _says_something(label: Label) -> bool:
     """Whether a label is worth a line: tags, or confidential and above; what nobody classified is not news."""
-    return label is not None and (bool(label.tags) or label.sensitivity in ("confidential", "restricted"))
+    return bool(label.tags) or label.sensitivity in ("confidential", "restricted")
