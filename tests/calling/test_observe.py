@@ -26,6 +26,7 @@ PURE = [
     "import json, pandas as pd\ny = pd.DataFrame({'a': [1]}).describe()",
     "from sklearn.linear_model import LinearRegression\ny = LinearRegression().fit([[1], [2]], [1, 2]).coef_",
     "from sklearn.ensemble import RandomForestClassifier\ny = RandomForestClassifier(5, random_state=0).fit([[1], [2]], [1, 0]).predict([[1]])",
+    "import joblib.externals.loky.backend.context as c\nc.physical_cores_cache = None\ny = c.cpu_count(only_physical_cores=True) > 0",
     "import tqdm\nfor i in tqdm.tqdm(range(3)): pass",
     "import os\ny = os.path.join('a', 'b')",
     "import matplotlib.pyplot as plt\nplt.plot([1, 2]);",
@@ -57,6 +58,7 @@ IMPURE = [
     ("import polars as pl\ny = pl.DataFrame({'x': [1, 2, 3]}).sample(2)", "random", 2),
     ("import subprocess\nsubprocess.run(['true'])\n;", "subprocess", 2),
     ("import os\nos.system('true')\n;", "subprocess", 2),
+    ("import subprocess\nsubprocess.run(['uname'])\n;", "subprocess", 2),
     ("import socket\ns = socket.socket()\ntry:\n    s.connect(('127.0.0.1', 9))\nexcept OSError:\n    pass\ns.close()\ndel s", "network", 4),
     ("import os\ny = dict(os.environ)['HOME']", "environment", 2),
 ]

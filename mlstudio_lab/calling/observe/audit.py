@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import sysconfig
 import threading
+from types import FrameType
 from typing import Any, Final, Protocol
 
 _WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+_LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 class Watcher(Protocol):
@@ -100,9 +106,21 @@ def _network(watcher: Watcher, event: str, args: tuple[Any, ...]) -> None:
         watcher.impure("network", f"looks up {_text(args[0]) if args[0] else 'an address'}")
 
 
+_PROBES: Final = frozenset({"lscpu", "nproc", "sysctl", "uname", "getconf", "ldconfig"})
+"""Programs with which libraries ask what machine they are on, to size their thread pools; no result depends on the answer."""
+
+
+def _by_library(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename in (__file__, subprocess.__file__):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.startswith(_LIBRARIES)
+
+
 def _process(watcher: Watcher, event: str, args: tuple[Any, ...]) -> None:
     if event == "subprocess.Popen":
         command = args[0] or (args[1][0] if args[1] else "")
+        if os.path.basename(_text(command)) in _PROBES and _by_library(sys._getframe(1)):
+            return
         watcher.impure("subprocess", f"starts a process ({os.path.basename(_text(command)) if command else 'command'})")
     else:
         watcher.impure("subprocess", f"starts a process ({event})")
