@@ -2,7 +2,7 @@
 
 It decides nothing and runs no code of anybody: a request that carries a signed-in user, passes the server's authorizer and
 its XSRF check, and names one of the allowed routes is passed on as it is; the service's event stream is passed to the
-browser as Jupyter events that hold ids and states only.
+browser as Jupyter events that hold ids and states only. Looking never starts the studio: only a person's wish does.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import json
 import re
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 from jupyter_server.auth.decorator import authorized
@@ -37,15 +38,26 @@ EVENT_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["cursor", "kind", "subject", "state"],
     "properties": {
-        "cursor": {"type": "integer", "title": "Position in the event stream"},
-        "kind": {"type": "string", "title": "What kind of thing changed"},
-        "subject": {"type": "string", "title": "Its id"},
-        "state": {"type": "string", "title": "Its state now"},
+        "cursor": {"type": "integer", "title": "Position in the event stream; 0 for the studio's own coming and going"},
+        "kind": {"type": "string", "title": "What kind of thing changed: run, module, tag, dataset, or studio"},
+        "subject": {"type": "string", "title": "Its id; empty where many of a kind changed at once"},
+        "state": {"type": "string", "title": "Its state now; up or down for the studio"},
     },
 }
 
-_ALLOWED: Final = re.compile(r"(status|handshake|cluster|lineage|(runs|modules|datasets)(/[A-Za-z0-9_@.-]+){0,4})")
+_RUN: Final = "runs/[0-9A-Za-z]{1,26}"
+_ALLOWED: Final = {
+    "GET": re.compile(rf"cluster|modules|runs|{_RUN}|{_RUN}/(logs|lineage)"),
+    "POST": re.compile(rf"start|{_RUN}/(clone|cancel)"),
+}
+"""What the browser's panels ask for, and nothing more; ids are matched here, so that none can be a path."""
+
 _LONGEST_ANSWER_S: Final = 30.0
+_LARGEST_ANSWER_BYTES: Final = 64_000_000
+_LARGEST_QUESTION_BYTES: Final = 1_000_000
+_LOOK_AGAIN_S: Final = 0.25
+_TOGETHER_S: Final = 0.1
+_MOST_TOGETHER: Final = 25
 
 
 class _UnixResolver(Resolver):
@@ -61,56 +73,70 @@ class _UnixResolver(Resolver):
         """Nothing is held open."""
 
 
-class _Studio:
-    """The service as this server sees it: found when first needed, found again after it restarted."""
+class _Service:
+    """The service as this server sees it: looked for when first needed, and again after it went away."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._address: Address | None = None
         self._client: SimpleAsyncHTTPClient | None = None
 
-    async def _connect(self, *, start: bool) -> Address:
-        found = await asyncio.to_thread(ensure if start else find, self._settings)
-        if found is None:
-            raise Unavailable("the studio is not running", subject=str(self._settings.home), hint="run a %%module cell, or: mlstudio up")
-        if self._client is None or found != self._address:
-            self.close()
-            resolver = _UnixResolver(path=str(found.socket)) if found.socket else None
-            self._client = SimpleAsyncHTTPClient(force_instance=True, max_clients=32, max_body_size=256_000_000, resolver=resolver)
-            self._address = found
-        return found
+    async def start(self) -> None:
+        """Starts the service of this home, or finds it running."""
+        self._use(await asyncio.to_thread(ensure, self._settings))
 
-    async def fetch(self, method: str, path: str, body: bytes | None = None, *, start: bool = True, **options: Any) -> HTTPResponse:
-        """The service's answer to one request; a service that restarted meanwhile is found again once."""
-        for attempt in (1, 2):
-            address = self._address if self._address is not None and attempt == 1 else await self._connect(start=start)
-            assert self._client is not None
-            headers = {"x-mlstudio-api": "1", "content-type": "application/json"}
-            if address.token:
-                headers["authorization"] = f"Bearer {address.token}"
-            request = HTTPRequest(
-                f"{address.base}/api/v1/{path}",
-                method=method,
-                body=body,
-                headers=headers,
-                allow_nonstandard_methods=True,
-                **{"request_timeout": _LONGEST_ANSWER_S, **options},
-            )
-            try:
-                return await self._client.fetch(request, raise_error=False)
-            except (OSError, HTTPClientError) as error:
-                self._address = None
-                if attempt == 2:
-                    raise Unavailable(
-                        "the studio does not answer", subject=str(self._settings.home), hint="look at: mlstudio status"
-                    ) from error
-        raise AssertionError("unreachable")
+    async def fetch(self, method: str, path: str, body: bytes | None) -> HTTPResponse:
+        """The service's answer to one request; a service that came back elsewhere is found once more."""
+        client, address = await self._connected()
+        try:
+            return await client.fetch(_request(address, method, path, body, {}), raise_error=False)
+        except (OSError, HTTPClientError):
+            self._address = None
+        client, address = await self._connected()
+        try:
+            return await client.fetch(_request(address, method, path, body, {}), raise_error=False)
+        except (OSError, HTTPClientError) as error:
+            self._address = None
+            raise Unavailable("the studio does not answer", subject=str(self._settings.home), hint="look at: mlstudio status") from error
+
+    async def follow(self, received: Callable[[bytes], None]) -> None:
+        """Hands over the event stream from now on, piece by piece, until it ends."""
+        client, address = await self._connected()
+        options = {"streaming_callback": received, "request_timeout": 0.0}
+        try:
+            await client.fetch(_request(address, "GET", "events?cursor=-1", None, options))
+        finally:
+            self._address = None
 
     def close(self) -> None:
         """Ends the connections."""
         if self._client is not None:
             self._client.close()
-        self._client = None
+        self._client = self._address = None
+
+    async def _connected(self) -> tuple[SimpleAsyncHTTPClient, Address]:
+        if self._client is None or self._address is None:
+            found = await asyncio.to_thread(find, self._settings)
+            if found is None:
+                raise Unavailable(
+                    "the studio is not running", subject=str(self._settings.home), hint="run a %%module cell, or: mlstudio up"
+                )
+            return self._use(found), found
+        return self._client, self._address
+
+    def _use(self, address: Address) -> SimpleAsyncHTTPClient:
+        resolver = _UnixResolver(path=str(address.socket)) if address.socket else None
+        self._client = SimpleAsyncHTTPClient(force_instance=True, max_clients=32, max_body_size=_LARGEST_ANSWER_BYTES, resolver=resolver)
+        self._address = address
+        return self._client
+
+
+def _request(address: Address, method: str, path: str, body: bytes | None, options: dict[str, Any]) -> HTTPRequest:
+    headers = {"x-mlstudio-api": "1", "content-type": "application/json"}
+    if address.token:
+        headers["authorization"] = f"Bearer {address.token}"
+    more = {"request_timeout": _LONGEST_ANSWER_S, **options}
+    return HTTPRequest(f"{address.base}/api/v1/{path}", method=method, body=body, headers=headers, allow_nonstandard_methods=True, **more)
 
 
 class StudioHandler(ExtensionHandlerMixin, APIHandler):
@@ -118,38 +144,79 @@ class StudioHandler(ExtensionHandlerMixin, APIHandler):
 
     auth_resource = "mlstudio"
 
-    async def _forward(self, path: str) -> None:
-        if not _ALLOWED.fullmatch(path) or ".." in path:
-            raise web.HTTPError(404, f"no such route: {path[:80]}")
-        query = f"?{self.request.query}" if self.request.query else ""
-        body = self.request.body if self.request.method in ("POST", "PUT") else None
-        try:
-            answer = await self.settings["mlstudio_service"].fetch(self.request.method, path + query, body)
-        except StudioError as error:
-            self.set_status(STATUS[error.code])
-            self.finish(json.dumps({"error": {"code": error.code, "message": error.message, "subject": error.subject, "hint": error.hint}}))
-            return
-        self.set_status(599 if answer.code < 100 else answer.code)
-        self.set_header("content-type", answer.headers.get("content-type", "application/json"))
-        self.finish(answer.body or b"")
-
     @web.authenticated
     @authorized
     async def get(self, path: str) -> None:
         """Reads."""
-        await self._forward(path)
+        await self._answer("GET", path)
 
     @web.authenticated
     @authorized
     async def post(self, path: str) -> None:
-        """Starts, clones, cancels, publishes."""
-        await self._forward(path)
+        """Starts the studio; clones and cancels runs."""
+        await self._answer("POST", path)
 
-    @web.authenticated
-    @authorized
-    async def put(self, path: str) -> None:
-        """Moves a tag."""
-        await self._forward(path)
+    async def _answer(self, method: str, path: str) -> None:
+        if not _ALLOWED[method].fullmatch(path):
+            raise web.HTTPError(404, "no such route")
+        if len(self.request.body) > _LARGEST_QUESTION_BYTES:
+            raise web.HTTPError(413, "the request is too large")
+        service: _Service = self.settings["mlstudio_service"]
+        try:
+            if path == "start":
+                await service.start()
+                self.finish({"running": True})
+                return
+            query = f"?{self.request.query}" if self.request.query else ""
+            answer = await service.fetch(method, path + query, self.request.body if method == "POST" else None)
+        except StudioError as error:
+            self.set_status(STATUS[error.code])
+            self.finish({"error": {"code": error.code, "message": error.message, "subject": error.subject, "hint": error.hint}})
+            return
+        self.set_status(answer.code)
+        # Whatever it is, the browser is told that it is JSON and must not guess (`finish` of APIHandler says so).
+        self.finish(answer.body or b"")
+
+
+class EventPasser:
+    """Passes the studio's events on in small groups, so that a thousand memo hits a second do not drown a browser.
+
+    Args:
+        emit: Takes one event as JSON.
+        later: Calls a function after some seconds, as `asyncio`'s `call_later` does.
+
+    Example:
+        >>> passer = EventPasser(print, lambda seconds, flush: flush())
+        >>> passer.feed(b'data: {"cursor": 7, "kind": "run", "subject": "01", "state": {"state": "queued"}}' + bytes([10]))
+        {'cursor': 7, 'kind': 'run', 'subject': '01', 'state': 'queued'}
+    """
+
+    def __init__(self, emit: Callable[[dict[str, Any]], None], later: Callable[[float, Callable[[], None]], object]) -> None:
+        self._emit = emit
+        self._later = later
+        self._rest = b""
+        self._waiting: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def feed(self, chunk: bytes) -> None:
+        """Takes bytes of the event stream; only the newest event about each thing is kept."""
+        was_waiting = bool(self._waiting)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                event = json.loads(line[5:])
+                kind, subject = str(event["kind"]), str(event["subject"])
+                state = str((event.get("state") or {}).get("state", ""))
+                self._waiting.pop((kind, subject), None)
+                self._waiting[kind, subject] = {"cursor": int(event["cursor"]), "kind": kind, "subject": subject, "state": state}
+        if self._waiting and not was_waiting:
+            self._later(_TOGETHER_S, self._flush)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = list(self._waiting.values()), {}
+        if len(waiting) > _MOST_TOGETHER:
+            waiting = list({event["kind"]: {**event, "subject": "", "state": ""} for event in waiting}.values())
+        for event in waiting:
+            self._emit(event)
 
 
 class StudioApp(ExtensionApp):
@@ -162,7 +229,8 @@ class StudioApp(ExtensionApp):
     def initialize_settings(self) -> None:
         """Registers the event schema and starts following the studio's events once the loop runs."""
         assert self.serverapp is not None
-        self.settings["mlstudio_service"] = _Studio(Settings.read())
+        self.settings["mlstudio_service"] = _Service(Settings.read())
+        assert self.serverapp.event_logger is not None
         self.serverapp.event_logger.register_event_schema(EVENT_SCHEMA)
         self._following: asyncio.Task[None] | None = None
         self.serverapp.io_loop.add_callback(self._start_following)
@@ -181,37 +249,34 @@ class StudioApp(ExtensionApp):
         self._following = asyncio.ensure_future(self._follow())
 
     async def _follow(self) -> None:
-        """Passes the studio's events on for ever; a studio that is down is looked for again, at most every two seconds."""
-        cursor = -1
-        service = _Studio(Settings.read())
+        """Passes the studio's events on for ever; a studio that is down is looked for again four times a second.
+
+        The stream is always taken up from now on and never from an old cursor: a browser that hears "up" fetches everything
+        again, and the next studio may stand on another home's ledger, where an old cursor means nothing.
+        """
+        service = _Service(Settings.read())
         try:
             while True:
-                pending = b""
+                passer = EventPasser(self._emit, asyncio.get_running_loop().call_later)
+                is_up = False
 
-                def received(chunk: bytes) -> None:
-                    nonlocal pending, cursor
-                    pending += chunk
-                    *lines, pending = pending.split(b"\n")
-                    for line in lines:
-                        if line.startswith(b"data:"):
-                            cursor = self._emit(json.loads(line[5:]), cursor)
+                def received(chunk: bytes, passer: EventPasser = passer) -> None:
+                    nonlocal is_up
+                    if not is_up:
+                        is_up = True
+                        self._emit({"cursor": 0, "kind": "studio", "subject": "", "state": "up"})
+                    passer.feed(chunk)
 
                 try:
-                    path = f"events?cursor={cursor}"
-                    await service.fetch("GET", path, start=False, streaming_callback=received, request_timeout=0.0)
-                except (StudioError, OSError, ValueError) as error:
+                    await service.follow(received)
+                except (StudioError, HTTPClientError, OSError, ValueError) as error:
                     self.log.debug("mlstudio events: %s", error)
-                await asyncio.sleep(2.0)
+                if is_up:
+                    self._emit({"cursor": 0, "kind": "studio", "subject": "", "state": "down"})
+                await asyncio.sleep(_LOOK_AGAIN_S)
         finally:
             service.close()
 
-    def _emit(self, event: dict[str, Any], cursor: int) -> int:
-        assert self.serverapp is not None
-        data = {
-            "cursor": int(event["cursor"]),
-            "kind": str(event["kind"]),
-            "subject": str(event["subject"]),
-            "state": str((event.get("state") or {}).get("state", "")),
-        }
-        self.serverapp.event_logger.emit(schema_id=EVENT_SCHEMA_ID, data=data)
-        return max(cursor, data["cursor"])
+    def _emit(self, event: dict[str, Any]) -> None:
+        assert self.serverapp is not None and self.serverapp.event_logger is not None
+        self.serverapp.event_logger.emit(schema_id=EVENT_SCHEMA_ID, data=event)

@@ -96,7 +96,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             server.wait(20)
         log.close()
         subprocess.run(
-            [sys.executable, "-m", "mlstudio_lab.front.cli", "--home", str(home), "down"], env=environment, check=False, timeout=60
+            [str(Path(sys.executable).with_name("mlstudio")), "--home", str(home), "down"], env=environment, check=False, timeout=60
         )
 
 

@@ -1,0 +1,25 @@
+"""A real Jupyter server with our extension, and what a browser would hold after signing in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ("pytest_jupyter.jupyter_server",)
+
+
+@pytest.fixture
+def jp_server_config(jp_server_config: Any) -> Any:
+    return {"ServerApp": {"jpserver_extensions": {"mlstudio_lab": True}, "allow_unauthenticated_access": False}}
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The Jupyter server belongs to an empty home whose studio does not run."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("MLSTUDIO_HOME", str(home))
+    monkeypatch.setenv("MLSTUDIO_EXECUTOR", "local")
+    monkeypatch.delenv("MLSTUDIO_URL", raising=False)
+    return home
