@@ -117,9 +117,10 @@ class Fresh:
             self._functions.append((value, value.__code__, value.__defaults__, value.__kwdefaults__))
             return True
         if isinstance(value, type):
-            return value.__module__ != self._namespace.get("__name__", "__main__")
+            return bool(value.__module__ != self._namespace.get("__name__", "__main__"))
         # Functions of installed packages are what their import gives; their identity is watched by name.
-        return isinstance(value, (types.FunctionType, types.BuiltinFunctionType)) or type(value) in _FLAT
+        is_code: bool = isinstance(value, (types.FunctionType, types.BuiltinFunctionType))
+        return is_code or type(value) in _FLAT
 
     @staticmethod
     def _holds_code(value: Any) -> bool:

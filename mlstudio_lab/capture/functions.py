@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import copy
 import functools
 import re
 import types
@@ -79,7 +80,7 @@ def _wrapped(name: str, value: Any, core: Any, located: Located | None, scope: S
 
 
 def _plain(name: str, function: types.FunctionType, located: Located, scope: Scope) -> Item:
-    node, stale = located.node, _edited(name, located)
+    node, stale = _without_ours(located.node, scope), _edited(name, located)
     if any(isinstance(p, ast.ClassDef) for p in located.parents):
         path = function.__qualname__
         found: Any = scope.namespace.get(path.partition(".")[0])
@@ -109,6 +110,31 @@ def _plain(name: str, function: types.FunctionType, located: Located, scope: Sco
         item.source += f"\n{name} = {node.name}"
         item.shadows = node.name
     return item
+
+
+def _without_ours(node: Any, scope: Scope) -> Any:
+    """A function's node without the `@module(...)` that made it a module here: elsewhere it is the plain function."""
+    ours = 0
+    for decorator in getattr(node, "decorator_list", ()):
+        made = decorator.func if isinstance(decorator, ast.Call) else decorator
+        parts: list[str] = []
+        while isinstance(made, ast.Attribute):
+            parts.append(made.attr)
+            made = made.value
+        found: Any = scope.namespace.get(made.id) if isinstance(made, ast.Name) else None
+        for part in reversed(parts):
+            found = getattr(found, part, None)
+        if not str(getattr(found, "__module__", "")).startswith("mlstudio_lab.client"):
+            break
+        ours += 1
+    return _undecorated(node, ours) if ours else node
+
+
+@functools.lru_cache(maxsize=1024)
+def _undecorated(node: Any, count: int) -> Any:
+    kept = copy.copy(node)
+    kept.decorator_list = node.decorator_list[count:]
+    return kept
 
 
 def _lambda(name: str, located: Located, changed: Replacements, refs: dict[str, Any], stale: str) -> Item:

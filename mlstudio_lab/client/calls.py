@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Mapping, MutableMapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlstudio_lab.calling.observe.audit import hook
 from mlstudio_lab.capture.bind import bind_arguments
 from mlstudio_lab.capture.fresh import Fresh
 from mlstudio_lab.client.datasets import Dataset
@@ -23,10 +23,6 @@ from mlstudio_lab.wire.task import Impurity
 
 Capture = Callable[[Mapping[str, Any]], Any]
 """Captures the live code as it is now; takes the bound arguments, whose classes become part of the bundle."""
-
-running_here: ContextVar[bool] = ContextVar("mlstudio_running_here", default=False)
-"""Whether a module runs in this process now; handles it calls are plain functions then, as they are in a worker."""
-
 
 @dataclass(slots=True)
 class StoredCode:
@@ -151,7 +147,8 @@ class ModuleHandle:
             Exception: What the function raised, with the person's own lines.
         """
         __tracebackhide__ = True
-        if self._capture is not None and running_here.get():
+        if self._capture is not None and hook.watcher is not None:
+            # A module runs in this process, here or in a worker: what it calls is part of its own run.
             return self.__mlstudio_function__(*args, **kwargs)
         run = self._submission(args, kwargs).finish()
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlstudio_lab.calling.in_kernel import KernelTask, execute_in_kernel
-from mlstudio_lab.client.calls import running_here
 from mlstudio_lab.client.datasets import Dataset
 from mlstudio_lab.client.session import Session
 from mlstudio_lab.core.errors import StudioError
@@ -46,20 +45,16 @@ def run_here(session: Session, job: Job, view: dict[str, Any], reason: str) -> t
         # Nobody else will ever end this run.
         session.transport.post(f"/runs/{view['id']}/cancel", {"force": True})
         raise
-    token = running_here.set(True)
-    try:
-        done = execute_in_kernel(
-            captured,
-            job.namespace,
-            task=task,
-            blobs=session.blobs,
-            emit=_unheard,
-            args=None if is_cell else job.args,
-            kwargs=None if is_cell else job.kwargs,
-            datasets=datasets,
-        )
-    finally:
-        running_here.reset(token)
+    done = execute_in_kernel(
+        captured,
+        job.namespace,
+        task=task,
+        blobs=session.blobs,
+        emit=_unheard,
+        args=None if is_cell else job.args,
+        kwargs=None if is_cell else job.kwargs,
+        datasets=datasets,
+    )
     try:
         final: dict[str, Any] = session.transport.post(f"/runs/{view['id']}/outcome", done.outcome.to_json())
     except StudioError:

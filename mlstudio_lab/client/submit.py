@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from mlstudio_lab.calling import ambient
 from mlstudio_lab.calling.observe.observer import env_digest
 from mlstudio_lab.client.datasets import Dataset
+from mlstudio_lab.client.libraries import library_versions
 from mlstudio_lab.client.options import Options
 from mlstudio_lab.client.replay import Replay
 from mlstudio_lab.client.results import settle
@@ -25,6 +26,7 @@ from mlstudio_lab.core.run import FINAL
 from mlstudio_lab.data.code_refs import CodeRefs
 from mlstudio_lab.data.content import digest_values
 from mlstudio_lab.data.graph import NodeTable, pack
+from mlstudio_lab.data.moment import one_moment
 from mlstudio_lab.wire.routes import NEEDS_BUNDLE, NEEDS_KERNEL, NEEDS_PAYLOAD
 from mlstudio_lab.wire.task import Impurity, Value
 
@@ -103,7 +105,9 @@ class Submission:
         self._job = job
         self._graph: dict[str, object] = {"args": job.args, "kwargs": job.kwargs, "globals": job.free()}
         self._table: NodeTable | None = None
-        self._values = digest_values(job.named(), job.captured.code)
+        self._moment: dict[int, tuple[Any, Any]] = {}
+        with one_moment(self._moment):
+            self._values = digest_values(job.named(), job.captured.code)
         self._reason = job.captured.kernel_only
         self._live: dict[str, Any] | None = None
         self._replay = Replay()
@@ -158,7 +162,7 @@ class Submission:
             # Not `to_json`: that copies deeply, and this is the hot path.
             "values": {name: {part: getattr(value, part) for part in _PARTS} for name, value in self._values.items()},
             "datasets": {name: dataset.ref for name, dataset in {**free, **job.datasets}.items()},
-            "ambient_key": ambient.key(state),
+            "ambient_key": {**ambient.key(state), **library_versions(self._values.values())},
             "env": {name: env_digest(value) for name, value in captured.env_reads.items()},
             "cwd": state["cwd"],
             "impurities": [i.to_json() for i in captured.impurities],
@@ -201,8 +205,9 @@ class Submission:
         request["origins"] = {name: list(place) for name, place in job.captured.origins.items()}
         request["ambient"] = ambient.take()
         try:
-            self._table = self._table or NodeTable.of(self._graph)
-            request["payload"] = pack(self._graph, self._session.blobs, job.captured.code, nodes=self._table, described={}).to_json()
+            with one_moment(self._moment):
+                payload = pack(self._graph, self._session.blobs, job.captured.code, nodes=self._known(), described={})
+            request["payload"] = payload.to_json()
         except CannotCross as error:
             if job.namespace is None or job.options.where not in ("auto", NEEDS_KERNEL):
                 raise
@@ -231,5 +236,6 @@ class Submission:
 
     def _known(self) -> NodeTable:
         if self._table is None:
-            self._table = NodeTable.of(self._graph)
+            # Numbered by the names under which digests are sent: `f(x, y)` and `f(x, y=y)` are one memo.
+            self._table = NodeTable.of(self._job.named())
         return self._table

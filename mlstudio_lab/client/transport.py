@@ -120,6 +120,8 @@ class Transport:
             for line in response:
                 if line.strip():
                     yield json.loads(line)
+        except TimeoutError:
+            return  # nothing was said for long; whoever asked looks at the run and asks on
         except _LOST as error:
             raise Unavailable("the studio stopped answering", subject="stream", hint="it is asked again") from error
         finally:

@@ -61,6 +61,7 @@ def follow(session: Session, view: dict[str, Any], say: Say, *, timeout_s: float
                 raise
             with contextlib.suppress(Unavailable):
                 view = session.transport.get(f"/runs/{view['id']}", wait_s=1)
+                lost_at = None
         if view["state"] in FINAL or view.get("needs"):
             return view
         if timeout_s is not None and time.monotonic() - began > timeout_s:

@@ -213,6 +213,21 @@ def test_a_decorated_function_of_a_plain_file_is_live(home, monkeypatch):
     assert handle.submit(3).result() == 13
 
 
+def test_decorated_functions_of_a_file_call_each_other_and_give_plain_wheels(home, tmp_path, monkeypatch):
+    (tmp_path / "decorated_people.py").write_text(
+        "import mlstudio_lab as ml\n\n@ml.module('deco/inner')\ndef inner(x):\n    return x + 1\n\n"
+        "@ml.module('deco/outer', reuse=True)\ndef outer(x: int) -> int:\n    return inner(x) * 2\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import decorated_people
+
+    assert decorated_people.outer(3) == 8 and decorated_people.inner(3) == 4
+    assert "ml.module" not in decorated_people.outer.source
+    version = connect(home=home).modules.publish(decorated_people.outer, name="deco/outer")
+    with zipfile.ZipFile(version.save_wheel(tmp_path)) as wheel:
+        assert not any(b"mlstudio_lab" in wheel.read(name) for name in wheel.namelist() if name.endswith(".py"))
+
+
 def test_a_version_gives_a_wheel_that_runs_alone(studio, tmp_path):
     version = studio.modules.publish(triple, name="math/triple")
     path = version.save_wheel(tmp_path)
