@@ -162,7 +162,7 @@ class Submission:
             # Not `to_json`: that copies deeply, and this is the hot path.
             "values": {name: {part: getattr(value, part) for part in _PARTS} for name, value in self._values.items()},
             "datasets": {name: dataset.ref for name, dataset in {**free, **job.datasets}.items()},
-            "ambient_key": {**ambient.key(state), **library_versions(self._values.values())},
+            "ambient_key": {**ambient.key(state), **library_versions(self._libraries_of())},
             "env": {name: env_digest(value) for name, value in captured.env_reads.items()},
             "cwd": state["cwd"],
             "impurities": [i.to_json() for i in captured.impurities],
@@ -180,6 +180,14 @@ class Submission:
                 # New code most likely runs: saying all at once saves a round trip.
                 self._add_payload(request)
         return request
+
+    def _libraries_of(self) -> list[Value]:
+        """What the run's libraries are told from: a dataset arrives as a polars frame unless the module says otherwise."""
+        by_reference = [Value("", "polars.DataFrame")] if self._has_datasets() else []
+        return [*self._values.values(), *by_reference]
+
+    def _has_datasets(self) -> bool:
+        return bool(self._job.datasets) or any(isinstance(v, Dataset) for v in self._job.captured.inputs.values())
 
     def _is_small(self) -> bool:
         return all(type(v) in _SMALL or (type(v) is str and len(v) < _SMALL_TEXT) for v in self._job.named().values())

@@ -11,14 +11,18 @@ _now: ContextVar[dict[int, tuple[Any, Any]] | None] = ContextVar("mlstudio_lab_m
 
 
 @contextmanager
-def one_moment() -> Iterator[None]:
+def one_moment(kept: dict[int, tuple[Any, Any]] | None = None) -> Iterator[None]:
     """Inside, each lazy frame is collected at most once, so that its digest and its bytes are of the same rows.
+
+    Args:
+        kept: Where the frames are remembered, for a moment that is entered more than once; its owner lets them go.
 
     Example:
         >>> with one_moment():
         ...     pass
     """
-    token = _now.set({} if _now.get() is None else _now.get())
+    found = kept if kept is not None else _now.get()
+    token = _now.set({} if found is None else found)
     try:
         yield
     finally:
