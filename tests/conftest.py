@@ -57,7 +57,8 @@ def ray_runtime(runtime_root: Path, lacks: Callable[[str, str], None]) -> Iterat
     # The actors of tests/adapters load their agents by name.
     environment = ray_head.environment(folder) | {"PYTHONPATH": str(Path(__file__).parent / "adapters")}
     command = [sys.executable, "-m", "mlstudio_lab.adapters.ray_head", str(folder)]
-    subprocess.run(command, env=environment, start_new_session=True, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with open(folder / "head.log", "wb") as log:
+        subprocess.run(command, env=environment, start_new_session=True, check=True, stdout=log, stderr=log)
     try:
         yield folder
     finally:

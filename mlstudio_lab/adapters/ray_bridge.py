@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from mlstudio_lab.adapters import processes, ray_head
-from mlstudio_lab.adapters.ray_actor import CONTROL, CONTROL_THREADS, Host
+from mlstudio_lab.adapters.ray_actor import Host
 from mlstudio_lab.core.digest import digest
 from mlstudio_lab.wire.frames import Channel
 from mlstudio_lab.wire.task import PROTOCOL
@@ -44,19 +45,57 @@ HEAD_LOST: Final = 70
 
 
 class Slot:
-    """One actor and what it does now."""
+    """One actor and what it does now.
 
-    def __init__(self, name: str, actor: Any, pid: int) -> None:
+    Args:
+        name: The actor's name in Ray.
+        actor: Its handle.
+        path: Its control socket.
+    """
+
+    def __init__(self, name: str, actor: Any, path: Path) -> None:
         self.name = name
         self.actor = actor
-        self.pid = pid
+        self.path = path
+        self.pid = 0
         self.attempt = ""
         self.retired = False
         self.work: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._asking = threading.Lock()
+        self._asked: Channel | None = None
+        self._polled: Channel | None = None
 
-    def control(self, method: str, *arguments: Any) -> Any:
-        """The reference of a call that is answered while code runs."""
-        return getattr(self.actor, method).options(concurrency_group=CONTROL).remote(*arguments)
+    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Its answer to a question that needs no waiting; any thread may ask.
+
+        Raises:
+            OSError: The actor is gone.
+        """
+        with self._asking:
+            self._asked = self._asked or self._connect()
+            return _answer(self._asked, message)
+
+    def poll(self, attempt: str, cursor: int, wait_s: float) -> dict[str, Any]:
+        """Events of an attempt from `cursor` on and its outcome when there is one; only its own thread polls.
+
+        Raises:
+            OSError: The actor is gone.
+        """
+        self._polled = self._polled or self._connect()
+        return _answer(self._polled, {"do": "poll", "attempt": attempt, "cursor": cursor, "wait_s": wait_s})
+
+    def _connect(self) -> Channel:
+        end = socket.socket(socket.AF_UNIX)
+        end.connect(str(self.path))
+        return Channel(end)
+
+
+def _answer(channel: Channel, message: dict[str, Any]) -> dict[str, Any]:
+    channel.send(message)
+    answer = channel.receive()
+    if answer is None:
+        raise ConnectionResetError("the actor is gone")
+    return answer
 
 
 class Bridge:
@@ -138,7 +177,9 @@ class Bridge:
             try:
                 work(*arguments)
             except Exception as error:  # noqa: BLE001  (any failure to talk to Ray means a new bridge; the reason is shown by the service)
-                self.fail(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+                traceback.print_exc()
+                text = str(error).strip()
+                self.fail(f"{type(error).__name__}: {text.splitlines()[-1] if text else 'no reason given'}")
 
         thread = threading.Thread(target=guarded, name=work.__name__, daemon=True)
         thread.start()
@@ -166,14 +207,8 @@ class Bridge:
 
         name = self._prefix + secrets.token_hex(4)
         threads = os.environ.get("OMP_NUM_THREADS")  # handed through: Ray overwrites it in actors
-        options: dict[str, Any] = {
-            "concurrency_groups": {CONTROL: CONTROL_THREADS},
-            "max_concurrency": 1,
-            "max_restarts": 0,
-            "max_task_retries": 0,
-        }
-        remote: Any = ray.remote(num_cpus=0, **options)(Host)
-        actor = remote.options(name=name, lifetime="detached").remote(str(self._home), self._agent, threads)
+        remote: Any = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(Host)
+        actor = remote.options(name=name, lifetime="detached").remote(str(self._home), str(self._path(name)), self._agent, threads)
         self._seat(name, actor)
 
     def _greet(self, name: str, retired: bool) -> None:
@@ -190,8 +225,12 @@ class Bridge:
     def _seat(self, name: str, actor: Any, *, retired: bool = False) -> None:
         import ray
 
-        slot = Slot(name, actor, 0)
-        about = ray.get(slot.control("about"), timeout=ACTOR_S)
+        slot = Slot(name, actor, self._path(name))
+        try:
+            about = slot.ask({"do": "about"})
+        except OSError:
+            ray.get(actor.up.remote(), timeout=ACTOR_S)  # it is still starting, or dead
+            about = slot.ask({"do": "about"})
         slot.pid, slot.attempt, slot.retired = about["pid"], about["attempt"], retired
         if retired and not slot.attempt:
             processes.kill([*processes.below(slot.pid), slot.pid])
@@ -204,6 +243,9 @@ class Bridge:
         else:
             self._free(slot)
         self._tell()
+
+    def _path(self, name: str) -> Path:
+        return self._runtime / f"{name}.sock"
 
     def _tell(self) -> None:
         with self._lock:
@@ -223,6 +265,7 @@ class Bridge:
             return
         processes.kill([*processes.below(slot.pid), slot.pid])
         ray.kill(slot.actor, no_restart=True)
+        slot.path.unlink(missing_ok=True)
         slot.work.put(("", None))
         self._tell()
         if wanted:
@@ -282,11 +325,12 @@ class Bridge:
                 self._queue.remove(item)
             slot = next((s for s in self._slots.values() if s.attempt == attempt), None)
         if queued:
-            self.send({"lost": attempt, "reason": "it was cancelled before it started"})
+            self.send({"lost": attempt, "reason": "withdrawn before it started", "infrastructure": True})
         elif slot is not None and force:
             processes.kill([*processes.below(slot.pid), slot.pid])
         elif slot is not None:
-            slot.control("cancel", attempt)
+            with contextlib.suppress(OSError):
+                slot.ask({"do": "cancel", "attempt": attempt})
 
     def _attach(self, attempt: str) -> None:
         """Answers for an attempt of an earlier bridge: under way, just ended, or lost."""
@@ -296,13 +340,11 @@ class Bridge:
             self._background(self._recall, attempt, slots)
 
     def _recall(self, attempt: str, slots: list[Slot]) -> None:
-        import ray
-
         for slot in slots:
-            with contextlib.suppress(ray.exceptions.RayError):
-                known = ray.get(slot.control("poll", attempt, 0, 0.0), timeout=POLL_S)
-                if known is not None and known[1] is not None:
-                    self.send(_ended(attempt, 0, (known[1], 0, known[0])))
+            with contextlib.suppress(OSError):
+                known = slot.ask({"do": "poll", "attempt": attempt, "cursor": 0, "wait_s": 0.0})
+                if known["known"] and known["outcome"] is not None:
+                    self.send(_ended(attempt, 0, (known["outcome"].encode(), 0, known["events"])))
                     return
         self.send({"lost": attempt, "reason": "its worker is gone", "infrastructure": True})
 
@@ -340,20 +382,28 @@ class Bridge:
             except ray.exceptions.GetTimeoutError:
                 pass
         cursor = 0
-        while True:
-            poll = slot.control("poll", attempt, cursor, POLL_S)
-            ray.wait([poll] if reference is None else [reference, poll], num_returns=1)
-            if reference is not None and ray.wait([reference], timeout=0)[0]:
-                return _ended(attempt, cursor, ray.get(reference))
-            answer = ray.get(poll)
-            if answer is None:
-                return {"lost": attempt, "reason": "its worker has forgotten it", "infrastructure": True}
-            events, outcome = answer
-            if outcome is not None:
-                return _ended(attempt, cursor, (outcome, cursor, events))
-            if events:
-                self.send({"attempt": attempt, "from": cursor, "events": events})
-                cursor += len(events)
+        try:
+            while True:
+                news = slot.poll(attempt, cursor, POLL_S)
+                if not news["known"] and reference is None:
+                    return {"lost": attempt, "reason": "its worker has forgotten it", "infrastructure": True}
+                if news.get("outcome") is not None and reference is None:
+                    return _ended(attempt, cursor, (news["outcome"].encode(), cursor, news["events"]))
+                if news.get("outcome") is not None or (not news["known"] and not _pending(reference)):
+                    break
+                if news.get("events"):
+                    self.send({"attempt": attempt, "from": cursor, "events": news["events"]})
+                    cursor += len(news["events"])
+        except OSError as error:
+            if reference is None:
+                raise ray.exceptions.RayActorError() from error
+        return _ended(attempt, cursor, ray.get(reference, timeout=ACTOR_S))
+
+
+def _pending(reference: Any) -> bool:
+    import ray
+
+    return not ray.wait([reference], timeout=QUICK_S)[0]
 
 
 def _ended(attempt: str, cursor: int, answer: bytes | tuple[bytes, int, list[dict[str, Any]]]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from mlstudio_lab.engine.executors import OnEvent, OnLost, OnOutcome
 from mlstudio_lab.engine.process import WorkerProcess
 from mlstudio_lab.wire.task import Outcome, Task
 
-AGENT: Final = "mlstudio_lab.worker.agent:Agent"
+AGENT: Final = "mlstudio_lab.worker.hosted:hosted"
 """What runs inside an actor; named, because the worker's room is not ours to import."""
 
 _BACKOFF_S: Final = (0.0, 0.5, 2.0, 5.0, 15.0, 30.0)

@@ -87,6 +87,7 @@ def environment(runtime: Path) -> dict[str, str]:
         "RAY_enable_metrics_collection": "0",
         "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # an actor without Ray's GPU count still sees the person's GPUs
+        "RAY_agent_register_timeout_ms": "100000",  # a busy machine
         "PYTHONSAFEPATH": "1",  # no file of the current folder shadows a library
     }
 
@@ -138,13 +139,17 @@ def start(runtime: Path) -> Head:
         if found := find(runtime):
             return found
         _end(runtime)
-        shutil.rmtree(temp, ignore_errors=True)
-        temp.mkdir(mode=0o700)
+        for left in runtime.glob("p*.sock"):
+            left.unlink(missing_ok=True)
         _write_token(runtime / "ray.token")
         session = os.getsid(0)
         half = Head("", session, (), version("ray"), sys.executable, boot_id(), time.time())
         _write(runtime, half)  # a launcher killed half-way leaves the session to be ended by the next
-        _launch(temp)
+        try:
+            _launch(temp)
+        except Exception:  # noqa: BLE001 — Ray gives its parts 30 seconds, which a busy machine may exceed: once more, then its own words
+            processes.kill(p.pid for p in processes.in_session(session) if p.pid != os.getpid())
+            _launch(temp)
         members = processes.in_session(session)
         head = Head(
             (temp / "ray_current_cluster").read_text().strip(),
@@ -163,6 +168,8 @@ def start(runtime: Path) -> Head:
 
 
 def _launch(temp: Path) -> None:
+    shutil.rmtree(temp, ignore_errors=True)
+    temp.mkdir(mode=0o700)
     node: Any = importlib.import_module("ray._private.node")
     scripts: Any = importlib.import_module("ray.scripts.scripts")
     # `ray start` has no switch for these two: the API server starts even without a dashboard (90 MB, 1.5 s), and the

@@ -14,7 +14,7 @@ from mlstudio_lab.wire.task import Outcome, Task
 class Scripted:
     """Runs `task.trace["script"]`; writes the outcome file as the real agent does."""
 
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, threads: object) -> None:
         self.home = Path(home)
 
     def run(self, body: bytes, emit) -> bytes:

@@ -12,8 +12,10 @@ from executor_rig import Rig, WallClock
 from mlstudio_lab.core.bundle import Bundle, Unit
 from mlstudio_lab.core.interface import Interface
 from mlstudio_lab.core.lock import Lock
+from mlstudio_lab.data.code_refs import NoCode
+from mlstudio_lab.data.graph import pack
 from mlstudio_lab.engine.local import LocalPool
-from mlstudio_lab.engine.tasks import empty_inputs
+from mlstudio_lab.testing import MemoryBlobs
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +47,11 @@ def rig(request: pytest.FixtureRequest) -> Rig:
 @pytest.fixture
 def cell(rig: Rig) -> Callable[..., Any]:
     """A task that runs a cell's text."""
+    nothing = pack({"args": [], "kwargs": {}, "globals": {}}, MemoryBlobs(), NoCode()).to_json()
 
     def make(source: str, *, lock: Lock | None = None, **fields: Any) -> Any:
         here = lock or Lock(platform.python_version(), f"{sys.platform}-{platform.machine()}", ())
         bundle = Bundle("cell", "", (Unit("main", "main", source),), Interface(), here)
-        return rig.task(bundle=bundle.to_json(), inputs=empty_inputs(), origins={"main": ["cell.py", 1]}, **fields)
+        return rig.task(bundle=bundle.to_json(), inputs=nothing, origins={"main": ["cell.py", 1]}, **fields)
 
     return make

@@ -199,3 +199,15 @@ def test_code_of_any_length_and_character_crosses(rig: Rig, cell: Cell, size: in
     ticket = rig.submit(cell(source))
     assert ticket.outcome().state == "succeeded"
     assert text(ticket) == "ünï\n"
+
+
+def test_every_executor_has_every_method_of_the_protocol() -> None:
+    from mlstudio_lab.adapters.ray_executor import RayExecutor
+    from mlstudio_lab.engine.executors import Executor
+    from mlstudio_lab.engine.local import LocalPool
+    from mlstudio_lab.testing import FakeExecutor
+
+    wanted = {name for name in vars(Executor) if not name.startswith("_")}
+    assert {"submit", "cancel", "adopt", "leave", "close"} <= wanted
+    for kind in (LocalPool, RayExecutor, FakeExecutor):
+        assert wanted <= {name for name in dir(kind) if not name.startswith("_")}, kind
