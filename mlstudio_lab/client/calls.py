@@ -6,6 +6,7 @@ import ast
 import inspect
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from mlstudio_lab.calling.observe.audit import hook
@@ -268,7 +269,11 @@ def module(name: str, **options: Any) -> Callable[[Callable[..., Any]], ModuleHa
         def capture(values: Mapping[str, Any]) -> Any:
             return capture_function(plain, names, name=name, values=values)
 
-        return ModuleHandle.live(lambda: connect().session, name, plain, capture, options=chosen, namespace=names)
+        @cache
+        def session() -> Session:
+            return connect().session
+
+        return ModuleHandle.live(session, name, plain, capture, options=chosen, namespace=names)
 
     return decorate
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -34,13 +35,15 @@ def tour(state: State) -> Answer:
     return Answer(found.to_json(), lambda console: show_tour(found, settings), code=0 if found.ok else 1)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @click.argument("folder", required=False, type=click.Path(file_okay=False))
-@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
-@click.option("--port", type=int, default=None, help="Port to listen on.")
-@pass_state
-def lab(state: State, folder: str | None, no_browser: bool, port: int | None) -> Answer:
-    """Open JupyterLab on the first example (copied into FOLDER, default here) with the studio up."""
+@click.pass_context
+def lab(context: click.Context, folder: str | None) -> None:
+    """Open JupyterLab on the first example (copied into FOLDER, default here) with the studio up.
+
+    Options it does not know, such as --no-browser or --port=8890, go to JupyterLab.
+    """
+    state = context.ensure_object(State)
     from importlib.util import find_spec
 
     from mlstudio_lab.front.examples import notebook
@@ -60,12 +63,12 @@ def lab(state: State, folder: str | None, no_browser: bool, port: int | None) ->
         ) from error
     settings = state.settings
     ensure(settings)
-    command = [sys.executable, "-m", "jupyterlab", str(copy), f"--notebook-dir={target}"]
-    command += ["--no-browser"] if no_browser else []
-    command += [f"--port={port}"] if port else []
+    if state.in_notebook:
+        raise BadInput("this notebook is in JupyterLab already", subject="lab", hint=f"the example is {copy}")
     click.echo(f"JupyterLab on {copy}; the studio of {settings.home} is up", err=True)
-    code = subprocess.run(command, env=settings.environment(), check=False).returncode
-    return Answer({"notebook": str(copy), "exit": code}, lambda console: None, code=1 if code else 0)
+    command = [sys.executable, "-m", "jupyterlab", str(copy), f"--ServerApp.root_dir={target}", *context.args]
+    # JupyterLab takes this process's place, so that Ctrl-C and the exit code are its own.
+    os.execve(sys.executable, command, settings.environment())  # noqa: S606
 
 
 @click.command(cls=Command)
