@@ -1,5 +1,5 @@
 import pytest
-from service_rig import fresh_studio, running_home
+from home_rig import fresh_studio, running_home
 
 
 @pytest.fixture(scope="module")

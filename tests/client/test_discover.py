@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from service_rig import fresh_studio, running_home
+from home_rig import fresh_studio, running_home
 
 from mlstudio_lab.client.discover import ensure, find, log_tail
 from mlstudio_lab.core.errors import BadInput, StorageFailed, Unavailable

@@ -1,6 +1,6 @@
 import pytest
 from kernels import Kernel
-from service_rig import fresh_studio, running_home
+from home_rig import fresh_studio, running_home
 
 
 @pytest.fixture(scope="module")
