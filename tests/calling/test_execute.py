@@ -25,7 +25,13 @@ def test_semicolon_hides_the_last_value(bench):
 
 
 def test_frames_in_and_out(bench):
-    out = bench.run("b = a.with_columns(z=pl.col('x') * 2)", units=[("import", "pl", "import polars as pl")], globals={"a": pl.DataFrame({"x": [1, 2]})}, inputs=["a"], outputs=["b"])
+    out = bench.run(
+        "b = a.with_columns(z=pl.col('x') * 2)",
+        units=[("import", "pl", "import polars as pl")],
+        globals={"a": pl.DataFrame({"x": [1, 2]})},
+        inputs=["a"],
+        outputs=["b"],
+    )
     assert bench.values(out)["b"].to_dict(as_series=False) == {"x": [1, 2], "z": [2, 4]}
     assert {(e["output_column"], e["input_column"]) for e in out.edges} >= {("z", "x")}
 

@@ -22,7 +22,10 @@ def f(x):
 def test_the_same_exception_with_the_persons_lines(bench):
     out = bench.function(SOURCE, "f", 1, origins={"main": ["/nb/cell-4.py", 3]})
     failure = Failure.from_json(out.failure)
-    assert failure.frames == [["/nb/cell-4.py", 12, "f", "return inner(x)", 11], ["/nb/cell-4.py", 9, "inner", "raise KeyError('lost') from ValueError('why')", 8]]
+    assert failure.frames == [
+        ["/nb/cell-4.py", 12, "f", "return inner(x)", 11],
+        ["/nb/cell-4.py", 9, "inner", "raise KeyError('lost') from ValueError('why')", 8],
+    ]
     with pytest.raises(KeyError) as caught:
         raise_failure(failure, blobs=bench.blobs)
     lines = [(f.filename, f.lineno, f.name) for f in traceback.extract_tb(caught.value.__traceback__)]
@@ -31,7 +34,9 @@ def test_the_same_exception_with_the_persons_lines(bench):
 
 
 def test_an_exception_that_cannot_be_made_again(bench):
-    out = bench.function("class Odd(Exception):\n    def __init__(self, a, b):\n        super().__init__('told')\ndef f():\n    raise Odd(1, 2)", "f")
+    out = bench.function(
+        "class Odd(Exception):\n    def __init__(self, a, b):\n        super().__init__('told')\ndef f():\n    raise Odd(1, 2)", "f"
+    )
     failure = Failure.from_json(out.failure)
     assert failure.payload is None
     error = rebuild(failure)

@@ -74,7 +74,9 @@ def test_builtins_are_not_missing_nor_outputs(bench):
 
 
 def test_deleted_names_and_definitions(bench):
-    out = bench.run("import math\ndef f(): return 1\nclass C: pass\ndel gone\nx = x", globals={"gone": 1, "x": [1]}, inputs=["x"], outputs=["x"])
+    out = bench.run(
+        "import math\ndef f(): return 1\nclass C: pass\ndel gone\nx = x", globals={"gone": 1, "x": [1]}, inputs=["x"], outputs=["x"]
+    )
     got = unpack(Payload.from_json(out.outputs), bench.blobs, NoCode()).values
     assert got == {"bound": {"x": [1]}, "deleted": ["gone"]}
 
@@ -92,7 +94,9 @@ def roundtrip(bench, source, values):
 def test_in_place_changes_reach_the_live_objects(bench):
     items, frame, array = [1], pd.DataFrame({"a": [1, 2]}), np.zeros(3)
     other = {"same": items}
-    roundtrip(bench, "items.append(2)\nframe['b'] = frame['a'] * 2\narray += 1", {"items": items, "frame": frame, "array": array, "other": other})
+    roundtrip(
+        bench, "items.append(2)\nframe['b'] = frame['a'] * 2\narray += 1", {"items": items, "frame": frame, "array": array, "other": other}
+    )
     assert items == [1, 2] and other["same"] is items
     assert list(frame.columns) == ["a", "b"] and array.tolist() == [1, 1, 1]
 
@@ -182,7 +186,9 @@ def test_output_is_bounded(bench):
 
 def test_system_exit_and_strange_exceptions(bench):
     assert bench.run("import sys\nsys.exit(3)").failure["type"] == "builtins.SystemExit"
-    out = bench.run("class Odd(Exception):\n    def __init__(self, a, b): self.lock = __import__('threading').Lock()\n    def __str__(self): raise ValueError\nraise Odd(1, 2)")
+    out = bench.run(
+        "class Odd(Exception):\n    def __init__(self, a, b): self.lock = __import__('threading').Lock()\n    def __str__(self): raise ValueError\nraise Odd(1, 2)"
+    )
     assert out.state == "failed" and out.failure["payload"] is None and "Odd" in out.failure["message"]
 
 
@@ -224,7 +230,9 @@ def test_granted_columns_only(bench):
     payload = pack({"value": frame}, bench.blobs, NoCode()).to_json()
     for kind, type_name in (("polars", "DataFrame"), ("lazy", "LazyFrame"), ("pandas", "DataFrame")):
         out = bench.run(
-            "y = [type(d).__name__, list(d.columns if hasattr(d, 'to_dict') else d.collect_schema().names())]", datasets={"d": {"name": "x/d", "version": "v", "payload": payload, "as": kind}}, sources={"d": {"granted": ["a"]}}
+            "y = [type(d).__name__, list(d.columns if hasattr(d, 'to_dict') else d.collect_schema().names())]",
+            datasets={"d": {"name": "x/d", "version": "v", "payload": payload, "as": kind}},
+            sources={"d": {"granted": ["a"]}},
         )
         assert bench.values(out)["y"] == [type_name, ["a"]]
         assert {e["input_column"] for e in out.edges if e["input"] == "d"} <= {"a", ""}

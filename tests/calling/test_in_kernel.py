@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
-from conftest import bundle
+from bench_rig import bundle
 
 from mlstudio_lab.calling.in_kernel import KernelTask, execute_in_kernel
 from mlstudio_lab.calling.observe.wraps import Wraps
@@ -12,7 +12,9 @@ from mlstudio_lab.data.code_refs import NoCode
 
 
 def captured(main, inputs=None, **parts):
-    return SimpleNamespace(bundle=bundle(main, **parts), inputs=inputs or {}, origins={"main": ["/nb/cell-3.py", 1]}, code=NoCode(), env_reads={})
+    return SimpleNamespace(
+        bundle=bundle(main, **parts), inputs=inputs or {}, origins={"main": ["/nb/cell-3.py", 1]}, code=NoCode(), env_reads={}
+    )
 
 
 @pytest.fixture

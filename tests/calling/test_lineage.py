@@ -42,7 +42,9 @@ def test_a_failing_plan_is_the_persons_failure(bench):
 def test_scalars_and_pandas_depend_on_everything(bench):
     import pandas as pd
 
-    out = bench.run("n = len(frame) + k", globals={"frame": pd.DataFrame({"a": [1], "b": [2]}), "k": 1}, inputs=["frame", "k"], outputs=["n"])
+    out = bench.run(
+        "n = len(frame) + k", globals={"frame": pd.DataFrame({"a": [1], "b": [2]}), "k": 1}, inputs=["frame", "k"], outputs=["n"]
+    )
     assert edges(out, "n") == {("", "frame", "a", "opaque"), ("", "frame", "b", "opaque"), ("", "k", "", "opaque")}
 
 

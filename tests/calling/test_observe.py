@@ -59,7 +59,11 @@ IMPURE = [
     ("import subprocess\nsubprocess.run(['true'])\n;", "subprocess", 2),
     ("import os\nos.system('true')\n;", "subprocess", 2),
     ("import subprocess\nsubprocess.run(['uname'])\n;", "subprocess", 2),
-    ("import socket\ns = socket.socket()\ntry:\n    s.connect(('127.0.0.1', 9))\nexcept OSError:\n    pass\ns.close()\ndel s", "network", 4),
+    (
+        "import socket\ns = socket.socket()\ntry:\n    s.connect(('127.0.0.1', 9))\nexcept OSError:\n    pass\ns.close()\ndel s",
+        "network",
+        4,
+    ),
     ("import os\ny = dict(os.environ)['HOME']", "environment", 2),
 ]
 
@@ -70,7 +74,9 @@ def test_impure(bench, source, kind, line):
 
 
 def test_seed_of_the_task_makes_randomness_repeatable(bench):
-    source = "import random, numpy as np, polars as pl\ny = [random.random(), np.random.rand(), pl.Series([1, 2, 3, 4, 5]).sample(2).to_list()]"
+    source = (
+        "import random, numpy as np, polars as pl\ny = [random.random(), np.random.rand(), pl.Series([1, 2, 3, 4, 5]).sample(2).to_list()]"
+    )
     one, two = bench.run(source, seed=7), bench.run(source, seed=7)
     assert what(one) == [] and bench.values(one) == bench.values(two) and "rng_after" not in one.effects
     assert bench.values(bench.run(source, seed=8)) != bench.values(one)
@@ -126,7 +132,15 @@ def test_relative_paths_stay_relative(bench, tmp_path):
     assert list(out.effects["files"]) == ["a.txt"] and os.getcwd() != str(tmp_path)
 
 
-@pytest.mark.parametrize("write", ["open(p, 'w').close()", "pl.DataFrame({'x': [1]}).write_csv(p)", "pl.DataFrame({'x': [1]}).write_parquet(p)", "pl.LazyFrame({'x': [1]}).sink_csv(p)"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        "open(p, 'w').close()",
+        "pl.DataFrame({'x': [1]}).write_csv(p)",
+        "pl.DataFrame({'x': [1]}).write_parquet(p)",
+        "pl.LazyFrame({'x': [1]}).sink_csv(p)",
+    ],
+)
 def test_writes_are_impure(bench, tmp_path, write):
     out = bench.run(f"import polars as pl\np = {str(tmp_path / 'out')!r}\n{write}\n;")
     assert ("file", 3) in what(out) and "writes out" in details(out)
