@@ -25,6 +25,7 @@ from mlstudio_lab.wire.task import Impurity
 Capture = Callable[[Mapping[str, Any]], Any]
 """Captures the live code as it is now; takes the bound arguments, whose classes become part of the bundle."""
 
+
 @dataclass(slots=True)
 class StoredCode:
     """A stored version in the place of captured code."""

@@ -25,7 +25,8 @@ def empty_home(runtime_root):
 
 def test_many_starters_at_once_find_one_service(empty_home):
     starters = [
-        subprocess.Popen([sys.executable, "-c", ASK, str(empty_home)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)
+        subprocess.Popen([sys.executable, "-c", ASK, str(empty_home)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
     ]
     answers = [starter.communicate(timeout=60) for starter in starters]
     assert [starter.returncode for starter in starters] == [0, 0, 0, 0], answers
@@ -50,7 +51,8 @@ def test_a_killed_service_is_started_again_and_nothing_is_lost(empty_home):
 def test_a_run_goes_on_over_the_death_of_the_service(empty_home, tmp_path):
     studio = fresh_studio(empty_home)
     studio.modules.publish(
-        "def f(path, gate):\n    import os, time\n    open(path, 'a').write('x')\n    while not os.path.exists(gate):\n        time.sleep(0.01)\n    return 7\n", name="a/slow"
+        "def f(path, gate):\n    import os, time\n    open(path, 'a').write('x')\n    while not os.path.exists(gate):\n        time.sleep(0.01)\n    return 7\n",
+        name="a/slow",
     )
     began, gate = tmp_path / "began", tmp_path / "gate"
     run = studio.module("a/slow").submit(str(began), str(gate))

@@ -11,7 +11,16 @@ from mlstudio_lab.client.calls import ModuleHandle, module
 from mlstudio_lab.client.datasets import Dataset
 from mlstudio_lab.client.session import Session
 from mlstudio_lab.client.studio import Studio, connect, opened
-from mlstudio_lab.core.errors import BadInput, BadName, CannotCross, CaptureRefused, Conflict, NotFound, RunCancelled, RunTimedOut, StudioError
+from mlstudio_lab.core.errors import (
+    BadInput,
+    BadName,
+    CannotCross,
+    CaptureRefused,
+    Conflict,
+    NotFound,
+    RunCancelled,
+    RunTimedOut,
+)
 from mlstudio_lab.settings import Settings
 
 RATE = 3
@@ -190,7 +199,7 @@ def test_a_run_can_be_cancelled_and_limited(studio):
     assert run.state == "cancelled"
     with pytest.raises(Conflict):
         handle.submit(0.0).wait().cancel()
-    with pytest.raises(RunTimedOut, match="0.3 s"):
+    with pytest.raises(RunTimedOut, match=r"0\.3 s"):
         handle.with_options(timeout_s=0.3)(20.0)
     slow = handle.submit(1.5)
     with pytest.raises(RunTimedOut, match="has not ended"):

@@ -1,6 +1,7 @@
 import pytest
-from kernels import Kernel
 from home_rig import fresh_studio, running_home
+
+from kernels import Kernel
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,30 @@ EDGES = [
         {"output": "return", "output_column": c, "input": "flights/flights", "input_column": c, "kind": "direct", "subtype": "IDENTITY"}
         for c in ("carrier", "tailnum")
     ],
-    {"output": "return", "output_column": "recent", "input": "flights/flights", "input_column": "arr_delay", "kind": "direct", "subtype": "AGGREGATION"},
-    {"output": "return", "output_column": "recent", "input": "flights/flights", "input_column": "carrier", "kind": "indirect", "subtype": "WINDOW"},
-    {"output": "return", "output_column": "recent", "input": "weather@" + "ab" * 32, "input_column": "temp", "kind": "opaque", "subtype": ""},
+    {
+        "output": "return",
+        "output_column": "recent",
+        "input": "flights/flights",
+        "input_column": "arr_delay",
+        "kind": "direct",
+        "subtype": "AGGREGATION",
+    },
+    {
+        "output": "return",
+        "output_column": "recent",
+        "input": "flights/flights",
+        "input_column": "carrier",
+        "kind": "indirect",
+        "subtype": "WINDOW",
+    },
+    {
+        "output": "return",
+        "output_column": "recent",
+        "input": "weather@" + "ab" * 32,
+        "input_column": "temp",
+        "kind": "opaque",
+        "subtype": "",
+    },
 ]
 LABELS = {"flights/flights.tailnum": {"asserted": {"sensitivity": "confidential", "tags": ["pii.id"]}, "propagated": None}}
 RAN = {
@@ -29,10 +50,34 @@ RAN = {
     "warnings": [{"output": "return", "column": "tailnum", "label": "confidential", "from": "flights/flights.tailnum", "text": "tailnum is confidential, from flights/flights.tailnum"}],
     "dev_newer": 4, "actor": "ada",
 }  # fmt: skip
-REUSED = {**RAN, "reused": True, "reused_from": 41, "number": 42, "why": "reused: same code, same inputs (run 41)", "executor": "", "usage": {}, "warnings": [], "dev_newer": None}
-FAILED = {"number": 43, "module": "flights/features", "version_number": 3, "state": "failed", "why": "ran: argument `days` changed", "executor": "local",
-    "failure": {"type": "builtins.ValueError", "message": "no such day\nsecond line", "frames": []}}
-HOSTILE = {**RAN, "module": "a/b", "why": "<script>alert(1)</script> & \"quotes\" 'too'", "warnings": [{"label": "<b>", "text": "<img src=x onerror=alert(1)>"}], "usage": {}, "dev_newer": None}
+REUSED = {
+    **RAN,
+    "reused": True,
+    "reused_from": 41,
+    "number": 42,
+    "why": "reused: same code, same inputs (run 41)",
+    "executor": "",
+    "usage": {},
+    "warnings": [],
+    "dev_newer": None,
+}
+FAILED = {
+    "number": 43,
+    "module": "flights/features",
+    "version_number": 3,
+    "state": "failed",
+    "why": "ran: argument `days` changed",
+    "executor": "local",
+    "failure": {"type": "builtins.ValueError", "message": "no such day\nsecond line", "frames": []},
+}
+HOSTILE = {
+    **RAN,
+    "module": "a/b",
+    "why": "<script>alert(1)</script> & \"quotes\" 'too'",
+    "warnings": [{"label": "<b>", "text": "<img src=x onerror=alert(1)>"}],
+    "usage": {},
+    "dev_newer": None,
+}
 
 CASES = {
     "ran": lambda: card(RAN, Lineage({"subject": "run 41", "edges": EDGES, "labels": LABELS, "widened": ["weather was read with .collect()"]})),
@@ -124,7 +169,8 @@ def test_lineage_of_all_columns_on_all_columns_is_one_row():
 
 def test_a_huge_lineage_is_cut_in_the_saved_notebook_only():
     edges = [
-        {"output": "t", "output_column": f"o{i}", "input": "x", "input_column": f"o{i}", "kind": "direct", "subtype": "IDENTITY"} for i in range(3000)
+        {"output": "t", "output_column": f"o{i}", "input": "x", "input_column": f"o{i}", "kind": "direct", "subtype": "IDENTITY"}
+        for i in range(3000)
     ]
     lineage = Lineage({"subject": "run 1", "edges": edges})
     data = lineage._repr_mimebundle_()

@@ -50,14 +50,32 @@ def cli(home, capfd):
 def published(home, files):
     for name in ("triple", "late", "fails"):
         assert run(root, ["module", "publish", f"{files}/people.py:{name}", "--name", f"people/{name}", "--home", str(home)], State()) == 0
-    assert run(root, ["dataset", "add", "people/flights", f"{files}/flights.csv", "--label", "plane=confidential,pii.id", "--label", "*=public", "--home", str(home)], State()) == 0
+    assert (
+        run(
+            root,
+            [
+                "dataset",
+                "add",
+                "people/flights",
+                f"{files}/flights.csv",
+                "--label",
+                "plane=confidential,pii.id",
+                "--label",
+                "*=public",
+                "--home",
+                str(home),
+            ],
+            State(),
+        )
+        == 0
+    )
 
 
 def test_up_status_whoami_and_down(cli, home):
     out, _ = cli("up", "--json")
     assert out["running"] and out["home"] == str(home)
     found, _ = cli("status", "--json")
-    assert found["running"] and [e["name"] for e in found["executors"]][0] == "local"
+    assert found["running"] and found["executors"][0]["name"] == "local"
     assert "local" in cli("status")[0]
     assert cli("whoami", "--json")[0]["user"]
     assert cli("down", "--json")[0] == {"running": False, "stopped": True, "home": str(home)}
@@ -199,15 +217,23 @@ def test_a_refusal_exits_1_with_the_next_step(cli, published, args, said):
 
 
 def test_options_are_taken_before_and_after_the_command(home, capfd, published):
-    for args in (["--json", "--home", str(home), "whoami"], ["whoami", "--home", str(home), "--json"], ["module", "--json", "list", "--home", str(home)]):
+    for args in (
+        ["--json", "--home", str(home), "whoami"],
+        ["whoami", "--home", str(home), "--json"],
+        ["module", "--json", "list", "--home", str(home)],
+    ):
         assert run(root, args, State()) == 0
         assert json.loads(capfd.readouterr().out)
 
 
 def test_the_program_itself(home):
-    done = subprocess.run([sys.executable, "-c", "from mlstudio_lab.front.cli import main; main()", "whoami", "--json"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "from mlstudio_lab.front.cli import main; main()", "whoami", "--json"], capture_output=True, text=True
+    )
     assert done.returncode == 0 and json.loads(done.stdout)["home"] == str(home)
-    bad = subprocess.run([sys.executable, "-c", "from mlstudio_lab.front.cli import main; main()", "runs", "show", "9999"], capture_output=True, text=True)
+    bad = subprocess.run(
+        [sys.executable, "-c", "from mlstudio_lab.front.cli import main; main()", "runs", "show", "9999"], capture_output=True, text=True
+    )
     assert bad.returncode == 1 and bad.stderr.startswith("error:") and "Traceback" not in bad.stderr
 
 

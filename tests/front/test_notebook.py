@@ -15,7 +15,9 @@ def test_loading_is_light(home):
     try:
         fresh.run("import sys, time")
         said = fresh.run("t = time.perf_counter()\n%load_ext mlstudio_lab\nprint((time.perf_counter() - t) * 1000)")
-        heavy = fresh.run("sorted({m.partition('.')[0] for m in sys.modules} & {'ray', 'mlflow', 'papermill', 'pandas', 'polars', 'pydantic', 'pyarrow', 'numpy', 'fastapi', 'sqlalchemy'})")
+        heavy = fresh.run(
+            "sorted({m.partition('.')[0] for m in sys.modules} & {'ray', 'mlflow', 'papermill', 'pandas', 'polars', 'pydantic', 'pyarrow', 'numpy', 'fastapi', 'sqlalchemy'})"
+        )
         assert heavy.value == "[]"
         # The budget is 100 ms on a quiet machine; a busy one must not fail for it.
         assert float(said.stdout) < 1000
@@ -25,7 +27,9 @@ def test_loading_is_light(home):
 
 def test_definitions_become_a_live_handle(kernel):
     kernel.run("def half(x):\n    return x / 2")
-    said = kernel.run('%%module note/calc\ndef calc(x: float, more: int = 1) -> float:\n    """Half of x, and more."""\n    print("calculating")\n    return half(x) + more')
+    said = kernel.run(
+        '%%module note/calc\ndef calc(x: float, more: int = 1) -> float:\n    """Half of x, and more."""\n    print("calculating")\n    return half(x) + more'
+    )
     assert said.cards == ["note/calc v1: new version; call calc(...)"] and not said.stdout and not said.error
     first = kernel.run("calc(10)")
     assert first.value == "6.0" and first.stdout == "calculating\n"
@@ -149,7 +153,9 @@ def test_many_runs_of_one_cell_share_a_card(kernel):
 
 
 def test_output_streams_and_a_long_run_shows_progress_that_becomes_its_card(kernel):
-    said = kernel.run("%%module note/long\nimport time, sys\nfor step in range(4):\n    print('step', step)\n    time.sleep(0.5)\nprint('done', file=sys.stderr)")
+    said = kernel.run(
+        "%%module note/long\nimport time, sys\nfor step in range(4):\n    print('step', step)\n    time.sleep(0.5)\nprint('done', file=sys.stderr)"
+    )
     assert said.stdout == "".join(f"step {n}\n" for n in range(4)) and said.stderr == "done\n"
     assert len(said.cards) == 1 and all("running" not in d["text/plain"] for d in said.displays)
     assert said.order.index("stdout") < said.order.index("display")
@@ -186,9 +192,13 @@ def test_studio_commands_work_in_the_notebook(kernel):
 
 def test_python_interface_in_the_notebook(kernel):
     kernel.run("import polars as pl, mlstudio_lab as ml\nstudio = ml.connect()")
-    said = kernel.run("planes = studio.datasets.add('note/planes', pl.DataFrame({'tail': ['N1'], 'seats': [10]}), labels={'tail': ['confidential'], '*': ['public']})\nplanes")
+    said = kernel.run(
+        "planes = studio.datasets.add('note/planes', pl.DataFrame({'tail': ['N1'], 'seats': [10]}), labels={'tail': ['confidential'], '*': ['public']})\nplanes"
+    )
     assert said.value == "Dataset(note/planes v1, 1 rows, 2 columns)" and "confidential" in said.result["text/html"]
-    kernel.run("%%module note/wide\ndef wide(planes: pl.LazyFrame) -> pl.LazyFrame:\n    return planes.with_columns(double=pl.col('seats') * 2)")
+    kernel.run(
+        "%%module note/wide\ndef wide(planes: pl.LazyFrame) -> pl.LazyFrame:\n    return planes.with_columns(double=pl.col('seats') * 2)"
+    )
     ran = kernel.run("run = wide.submit(planes)\nrun.result().collect().to_dicts()")
     assert ran.value == "[{'tail': 'N1', 'seats': 10, 'double': 20}]" and "tail" in ran.cards[0]
     lineage = kernel.run("run.lineage(column='double')")
