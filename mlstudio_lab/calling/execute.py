@@ -160,7 +160,9 @@ class _Attempt:
             except BaseException as error:  # noqa: BLE001 — the edge of the person's code: it may raise anything, SystemExit too
                 if isinstance(error, KeyboardInterrupt) or self.interrupt.reason:
                     return self._stopped(error)
-                self.missing += named_in(error)
+                # Before the error is put into words: looking for near names, Python asks the namespace for more of them.
+                self.missing = [*loaded.namespace.missing, *named_in(error)]
+                loaded.namespace.missing.clear()
                 self.fail(error, code=loaded.code)
                 return "failed"
             finally:
@@ -174,7 +176,9 @@ class _Attempt:
         if self.task.seed is None and observer.used_generators():
             self.effects["rng_after"] = rng.rng_state()
         self.impurities = [i.to_json() for i in observer.impurities()]
-        self.missing = list(dict.fromkeys([*loaded.namespace.missing, *self.missing]))
+        if self.failure is None:
+            self.missing = list(loaded.namespace.missing)
+        self.missing = list(dict.fromkeys(self.missing))
 
     def _call(self, loaded: Loaded, observer: Observer, displays: Displays) -> _Results:
         """Everything of the person's that runs: imports, constructors of inputs, definitions, the call, lazy results."""
