@@ -34,7 +34,7 @@ class Agent:
         home: The home's folder of blobs and outcomes, as this process sees it.
 
     Example:
-        >>> agent = Agent("/home/me/.mlstudio")
+        >>> agent = Agent("/data/studio")
         >>> outcome = agent.run(task.dump(), print)
     """
 

@@ -20,7 +20,7 @@ def hosted(home: str, threads: Sequence[threading.Thread] = ()) -> Agent:
         threads: The host's own threads, which are not observed.
 
     Example:
-        >>> hosted("/home/me/.mlstudio").about()["pid"] == os.getpid()
+        >>> hosted("/data/studio").about()["pid"] == os.getpid()
         True
     """
     signal.signal(signal.SIGINT, on_sigint)
