@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlstudio_lab.core.errors import BadInput
@@ -32,7 +32,7 @@ class Settings:
 
     home: Path
     url: str = ""
-    token: str = ""
+    token: str = field(default="", repr=False)
     runtime: Path = Path("/tmp")  # noqa: S108
     executor: str = "auto"
     local_workers: int = 2
@@ -51,7 +51,7 @@ class Settings:
 
         def number(name: str, default: int) -> int:
             text = env.get(name, "")
-            if text and not text.isdigit():
+            if text and not (text.isdecimal() and text.isascii()):
                 raise BadInput(f"{name} is {text!r}, expected a whole number", subject=name, hint=f"unset {name} or set it to {default}")
             return int(text) if text else default
 

@@ -96,6 +96,6 @@ class Bundle:
         except (KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"this is not a source bundle: {error}", subject="bundle", hint="send what Bundle.to_json gives") from error
         roles = [u.role for u in bundle.units]
-        if bundle.kind not in get_args(Kind) or not set(roles) <= set(get_args(Role)) or roles.count("main") != 1:
+        if bundle.kind not in get_args(Kind) or any(role not in get_args(Role) for role in roles) or roles.count("main") != 1:
             raise BadInput("this is not a source bundle: unknown kind or role, or not exactly one main unit", subject="bundle")
         return bundle

@@ -306,3 +306,28 @@ def join_over(
         known = joined.get(target)
         joined[target] = label if known is None else known if known.covers(label) else known.join(label)
     return joined
+
+
+def grown(before: Mapping[str, Any] | None, arriving: Label) -> dict[str, Any]:
+    """What is stored of a column once one more label has arrived for it: tags and decided sensitivities only grow.
+
+    That nobody had decided yet gives way to a decision, and comes back without making an earlier decision forgotten:
+    `decided` keeps the highest one while the column counts as unclassified.
+
+    Args:
+        before: What this function gave last time, None for nothing.
+        arriving: The label that arrives over edges now.
+
+    Example:
+        >>> once = grown(None, Label("restricted"))
+        >>> again = grown(grown(once, UNCLASSIFIED), Label("internal", frozenset({"pii"})))
+        >>> again
+        {'sensitivity': 'restricted', 'tags': ['pii']}
+    """
+    old = Label.from_json(before) if before is not None else PUBLIC
+    decisions = [str((before or {}).get("decided", "")), old.sensitivity, arriving.sensitivity]
+    decided = max((word for word in decisions if word in _RANK and word != "unclassified"), key=_RANK.__getitem__, default="")
+    tags = old.tags | arriving.tags
+    if not arriving.is_unclassified:
+        return Label(decided, tags).to_json()
+    return Label("unclassified", tags).to_json() | ({"decided": decided} if decided not in ("", "public") else {})

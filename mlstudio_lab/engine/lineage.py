@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from mlstudio_lab.core.edges import Edge
-from mlstudio_lab.core.labels import DEFAULT_TAXONOMY, UNCLASSIFIED, Label, join_over
+from mlstudio_lab.core.labels import DEFAULT_TAXONOMY, UNCLASSIFIED, Label, grown, join_over
 from mlstudio_lab.core.memo import GLOBAL
 from mlstudio_lab.engine.model import Plan
 from mlstudio_lab.ledger import datasets, lineage, runs
@@ -86,14 +86,15 @@ def relabel(c: Connection, plan: Plan, edges: list[Edge], outputs: Mapping[str, 
     arrived = join_over(counted, known)
     values = (outputs or {}).get("values") or {}
     before = _before(c, plan)
-    by_content: dict[str, dict[str, LabelRow]] = {}
-    for (output, column), label in arrived.items():
-        value = values.get(output) or {}
-        if content := value.get("content") or value.get("digest"):
-            by_content.setdefault(content, {})[column] = LabelRow(None, label.to_json())
-    _into_parts(outputs, values, arrived, by_content)
-    for content, labels in by_content.items():
-        put_label_set(c, content, labels, actor=plan.caller.actor, at=at)
+    arriving: dict[str, dict[str, Label]] = {}
+    for content, column, label in _reached(outputs, values, arrived):
+        columns = arriving.setdefault(content, {})
+        columns[column] = columns[column].join(label) if column in columns else label
+    there = labels_of(c, arriving)
+    for content, columns in arriving.items():
+        # The same content may have come another way before: what that way said is not forgotten.
+        rows = {n: LabelRow(None, grown(row.propagated if (row := there.get((content, n))) else None, new)) for n, new in columns.items()}
+        put_label_set(c, content, rows, actor=plan.caller.actor, at=at)
     return _told(c, counted, known, inputs, before)
 
 
@@ -162,24 +163,28 @@ def _all(rows: Iterable[LabelRow | None]) -> Label | None:
     return joined
 
 
-def _into_parts(
-    outputs: Mapping[str, Any] | None,
-    values: Mapping[str, Any],
-    joined: Mapping[tuple[str, str], Label],
-    by_content: dict[str, dict[str, LabelRow]],
-) -> None:
-    """Frames inside a returned container get what reached any output that is not a frame itself."""
-    parts = [label for (output, _), label in joined.items() if not (values.get(output) or {}).get("schema")]
-    if not parts:
+def _reached(
+    outputs: Mapping[str, Any] | None, values: Mapping[str, Any], arrived: Mapping[tuple[str, str], Label]
+) -> Iterator[tuple[str, str, Label]]:
+    """(content, column, label) of everything a run gave that a label arrived at.
+
+    Frames inside a returned container get what reached any output that is not a frame itself.
+    """
+    loose: Label | None = None
+    for (output, column), label in arrived.items():
+        value = values.get(output) or {}
+        if content := value.get("content") or value.get("digest"):
+            yield content, column, label
+        if not value.get("schema"):
+            loose = label if loose is None else loose.join(label)
+    if loose is None:
         return
-    label = parts[0]
-    for other in parts[1:]:
-        label = label.join(other)
     whole = {value.get("content") for value in values.values()}
     for leaf in (outputs or {}).get("leaves") or ():
         content = leaf.get("content")
         if content and content not in whole:
-            by_content.setdefault(content, {}).update({column: LabelRow(None, label.to_json()) for column in leaf.get("columns") or [""]})
+            for column in leaf.get("columns") or [""]:
+                yield content, column, loose
 
 
 def _before(c: Connection, plan: Plan) -> Mapping[str, list[str]]:

@@ -16,6 +16,7 @@ from mlstudio_lab.core.labels import (
     Entry,
     Label,
     Taxonomy,
+    grown,
     join_over,
 )
 
@@ -77,6 +78,20 @@ def test_labels_only_grow_when_an_input_label_grows(
     after = join_over(run, {**known, source: (known.get(source) or UNCLASSIFIED).join(more)}, taxonomy)
     assert before.keys() == after.keys()
     assert all(after[column].covers(label) for column, label in before.items())
+
+
+@given(st.lists(labels, min_size=1, max_size=6))
+def test_what_is_stored_of_a_column_only_grows_however_its_labels_arrive(arriving: list[Label]) -> None:
+    stored = None
+    for label in arriving:
+        stored = grown(stored, label)
+    assert stored is not None
+    found = Label.from_json(stored)
+    assert found.tags == frozenset().union(*(label.tags for label in arriving))
+    if arriving[-1].is_unclassified:
+        assert found.is_unclassified
+    decided = Label.from_json(grown(stored, PUBLIC))
+    assert all(decided.covers(Label(label.sensitivity)) for label in arriving if not label.is_unclassified)
 
 
 @given(edges, edges, inputs, taxonomies)

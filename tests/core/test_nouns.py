@@ -156,6 +156,7 @@ def test_bundles_are_read_back_and_any_part_changes_their_id():
         {"units": []},
         {"units": [{"role": "main", "name": "a"}]},
         {"units": [{"role": "odd", "name": "a", "source": ""}]},
+        {"units": [{"role": ["main"], "name": "a", "source": ""}]},
         {"lock": None},
         {"entry": None, "units": 3},
     ],

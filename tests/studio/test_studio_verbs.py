@@ -257,3 +257,17 @@ def test_cluster_and_lists(rig: EngineRig, studio: Studio) -> None:
     with pytest.raises(NotFound):
         runs.list_runs(studio, module="clone/ff")
     assert rig.do(modules.publish(studio, Caller("bob"), {"name": "who/f", "bundle": ADD.to_json()}))["created_by"] == "bob"
+
+
+def test_a_label_is_not_forgotten_when_the_same_content_comes_another_way(rig: EngineRig, studio: Studio) -> None:
+    import polars as pl
+
+    add(rig, studio, "way/secret", pl.DataFrame({"s": [7, 7]}), {"s": ["restricted", "financial"]})
+    add(rig, studio, "way/open", pl.DataFrame({"o": [7, 7, 8]}), {"o": ["public"]})
+    publish(rig, studio, "way/one", function("def f(x):\n    return x.select(n='s')\n", "x"))
+    publish(rig, studio, "way/two", function("def f(x):\n    return x.head(2).select(n='o')\n", "x"))
+    first = call(rig, "way/one", datasets={"x": "way/secret"})
+    second = call(rig, "way/two", datasets={"x": "way/open"})
+    assert first["outputs"]["values"]["return"]["content"] == second["outputs"]["values"]["return"]["content"]
+    label = lineage.of_run(studio, second["id"])["labels"]["return.n"]["propagated"]
+    assert label == {"sensitivity": "restricted", "tags": ["financial"]}
