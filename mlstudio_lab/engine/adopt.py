@@ -13,7 +13,7 @@ from mlstudio_lab.core.errors import RunFailed
 from mlstudio_lab.core.memo import MemoParts
 from mlstudio_lab.core.names import Name
 from mlstudio_lab.core.run import FINAL
-from mlstudio_lab.engine.commit import failure
+from mlstudio_lab.engine.commit import failure, without_secrets
 from mlstudio_lab.engine.kernels import watch_kernel
 from mlstudio_lab.engine.model import KERNEL, Caller, Live, Plan
 from mlstudio_lab.engine.outcomes import drop_outcome, read_outcome, waiting_outcomes
@@ -104,7 +104,7 @@ async def abandon(running: Running, row: runs.RunRow, attempt: runs.AttemptRow) 
 
     def record(c: Connection) -> None:
         runs.end_attempt(c, attempt.id, state="lost", at=at)
-        runs.update_run(c, row.id, event="fail", at=at, error=told)
+        runs.update_run(c, row.id, event="fail", at=at, error=told, request=without_secrets(row.request or {}))
         events.append(c, "run", row.id, {"number": row.number, "module": row.module, "state": "failed"}, at)
 
     await asyncio.wrap_future(running.ledger.write(record))

@@ -104,6 +104,9 @@ class Engine(Looking):
         plan.cloned_from = cloned_from
         if (view := await self._remembered(plan)) is not None:
             return view
+        if run in self.running.lives:
+            # Sent again by a sender whose connection was lost while files were looked at.
+            return await self.view(run, wait_s)
         needs_more = self._needs(plan)
         if needs_more:
             return views.of_needs(run, plan, needs_more)
@@ -159,7 +162,7 @@ class Engine(Looking):
             plan.why = f"ran: {changed}"
             return None
         replay = self.memory.log(hot)
-        if replay is None or not self.memory.is_whole(hot):
+        if replay is None or not await self._is_whole(hot):
             self.memory.forget(plan.key)
             plan.why = "ran: its stored result is damaged or gone"
             return None
@@ -195,6 +198,10 @@ class Engine(Looking):
             self.running.soon(record)
         self._remember_last(plan, number)
         return views.of_hit(plan, number, hot, replay, at)
+
+    async def _is_whole(self, hot: Hot) -> bool:
+        """Whether every byte of a result is as it was written; read through beside the loop the first time."""
+        return self.memory.is_whole(hot) if hot.was_read else await asyncio.to_thread(self.memory.is_whole, hot)
 
     async def _relabel(self, plan: Plan, hot: Hot) -> None:
         """Joins labels again over a remembered result's edges: somebody has asserted one since."""
@@ -242,7 +249,7 @@ class Engine(Looking):
         if plan.run not in self.running.lives or live.committing:
             return
         hot = self.memory.find(plan.key)
-        if hot is not None and hot.run == leader.plan.run and self.memory.is_whole(hot):
+        if hot is not None and hot.run == leader.plan.run and await self._is_whole(hot):
             await self.running.take(live, hot)
             return
         other = self.running.computing.get(plan.key)

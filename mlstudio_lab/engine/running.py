@@ -14,7 +14,7 @@ import structlog
 
 from mlstudio_lab.blobs.store import Blobs
 from mlstudio_lab.core.clock import Clock
-from mlstudio_lab.core.errors import Conflict, RunFailed, StudioError, Unavailable
+from mlstudio_lab.core.errors import Conflict, RunFailed, StorageFailed, StudioError, Unavailable
 from mlstudio_lab.engine import admit
 from mlstudio_lab.engine.beside import Beside
 from mlstudio_lab.engine.commit import Ended, Ending, commit, ending_of, failure, put_log, timed_out, without_secrets
@@ -160,9 +160,20 @@ class Running(Beside):
             memos.record_hits(c, plan.key, at=at)
             events.append(c, "run", plan.run, {"number": live.number, "module": str(plan.name), "state": "succeeded", "reused": True}, at)
 
-        await asyncio.wrap_future(self.ledger.write(record))
+        await self._write(record, plan.run)
         live.state = "succeeded"
         self.leave(live)
+
+    async def _write(self, record: Callable[[Connection], None], run: str) -> None:
+        """Writes a record without which a run would neither go on nor end; kept trying while the home cannot be written."""
+        while True:
+            try:
+                await asyncio.wrap_future(self.ledger.write(record))
+            except StorageFailed as error:
+                log.error("not recorded yet", run=run, error=error.code)
+                await asyncio.sleep(COMMIT_AGAIN_S)
+            else:
+                return
 
     def now(self) -> datetime:
         """The home's time."""
@@ -272,7 +283,7 @@ class Running(Beside):
             runs.insert_attempt(c, id=attempt, run=run, fence=fence, executor=name, queued_at=at)
             events.append(c, "run", run, {"number": live.number, "module": str(live.plan.name), "state": "queued"}, at)
 
-        await asyncio.wrap_future(self.ledger.write(record))
+        await self._write(record, run)
         live.stream.append({"t": "state", "state": "queued", "executor": live.executor})
         if live.attempt == attempt and run in self.lives:
             if live.cancel_asked:
@@ -357,7 +368,8 @@ class Running(Beside):
         """Lets a run go and tells everybody who waits for it."""
         run = live.plan.run
         live.stop_timers()
-        self.lives.pop(run, None)
+        if self.lives.get(run) is live:
+            del self.lives[run]
         self.by_attempt.pop(live.attempt, None)
         if self.computing.get(live.plan.key) is live:
             del self.computing[live.plan.key]

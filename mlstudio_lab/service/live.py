@@ -18,14 +18,20 @@ _TOGETHER: Final = 200
 
 
 class Bell:
-    """Wakes everybody who listens for events; loop-bound."""
+    """Wakes everybody who listens for events; loop-bound.
+
+    Attributes:
+        rung: How often it has rung; whoever is busy when it rings sees it here.
+    """
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
         self._closed = False
+        self.rung = 0
 
     def ring(self) -> None:
         """There is something new."""
+        self.rung += 1
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
@@ -40,8 +46,10 @@ class Bell:
         """Whether listeners should end."""
         return self._closed
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Waits for the next ring; False when none came."""
+    async def wait(self, timeout_s: float, heard: int) -> bool:
+        """Waits for a ring after the `heard`th; False when none came."""
+        if self.rung != heard:
+            return True
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
@@ -59,12 +67,14 @@ async def event_stream(ledger: Ledger, bell: Bell, cursor: int) -> AsyncIterator
         cursor = ledger.read(events.newest)
     yield b"retry: 1000\n\n"
     while not bell.is_closed:
+        # Taken before the look: what happens while rows are sent to a slow reader must not wait for the next heartbeat.
+        heard = bell.rung
         rows = ledger.read(lambda c, after=cursor: events.since(c, after, _TOGETHER))  # type: ignore[misc]
         for row in rows:
             cursor = row.cursor
             body = {"cursor": row.cursor, "kind": row.kind, "subject": row.subject, "state": row.state, "at": moment(row.at)}
             yield f"id: {row.cursor}\nevent: {row.kind}\ndata: {json.dumps(body, separators=(',', ':'))}\n\n".encode()
-        if len(rows) < _TOGETHER and not await bell.wait(_HEARTBEAT_S):
+        if len(rows) < _TOGETHER and not await bell.wait(_HEARTBEAT_S, heard):
             yield b": still here\n\n"
 
 

@@ -91,3 +91,12 @@ async def _mark(rig: EngineRig) -> None:
 
     await asyncio.sleep(0.1)
     await asyncio.wrap_future(rig.ledger.write(lambda _c: None))
+
+
+def test_a_run_that_cannot_be_taken_up_ends_and_keeps_no_environment(fake: EngineRig) -> None:
+    view = begin(fake, ambient={"cwd": str(fake.cwd), "env": {"DB_PASSWORD": "s3cret"}})
+    fake.ledger.write(lambda c: c.raw.execute("UPDATE runs SET version_id = 'gone' WHERE id = ?", (view["id"],)).rowcount).result()
+    fake.restart()
+    row = fake.ledger.read(lambda c: runs.get_run(c, view["id"]))
+    assert row is not None and row.state == "failed"
+    assert row.request is not None and row.request["ambient"] == {"cwd": str(fake.cwd)}

@@ -149,6 +149,20 @@ def test_a_result_whose_bytes_are_gone_is_computed_again(real: EngineRig) -> Non
     assert real.result(again).shape == (100_000,)
 
 
+def test_a_result_whose_bytes_were_changed_is_computed_again(real: EngineRig) -> None:
+    code = function("def f(n):\n    import numpy as np\n    return np.zeros(n)\n", "n")
+    first = real.ask(code, {"n": 100_001}, name="memo/flipped")
+    assert real.ask(code, {"n": 100_001}, name="memo/flipped")["reused"]
+    path = real.blobs.path(first["outputs"]["leaves"][0]["blob"])
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    again = real.ask(code, {"n": 100_001}, name="memo/flipped")
+    assert (again["reused"], again["why"]) == (False, "ran: its stored result is damaged or gone")
+    assert not real.result(again).any()
+    assert real.ask(code, {"n": 100_001}, name="memo/flipped")["reused"], "the put healed it"
+
+
 def test_what_is_missing_is_asked_for(real: EngineRig) -> None:
     code = function(ADD, "x")
     request = real.request(code, {"x": 12}, name="memo/needs")

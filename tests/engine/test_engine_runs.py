@@ -6,16 +6,24 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from engine_rig import ADA, EngineRig, function, new_run
 
-from mlstudio_lab.core.errors import BadInput, Conflict, NotFound
+from mlstudio_lab.core.errors import BadInput, Conflict, NotFound, StorageFailed
 from mlstudio_lab.engine.model import Caller
 from mlstudio_lab.engine.retry import Loss, decide
 from mlstudio_lab.ledger import audit, runs
+from mlstudio_lab.ledger.connection import Connection
+from mlstudio_lab.ledger.ledger import Ledger
+from mlstudio_lab.testing import FakeExecutor
 from mlstudio_lab.wire.task import Outcome
 
+T = TypeVar("T")
 SLEEP = "def f(tag):\n    import time\n    print('in', flush=True)\n    for _ in range(3000):\n        time.sleep(0.01)\n"
 
 
@@ -28,6 +36,22 @@ def test_the_same_request_twice_is_one_run(real: EngineRig) -> None:
     first = real.do(real.engine.submit(dict(request), ADA))
     again = real.do(real.engine.submit(dict(request), ADA))
     assert (first["number"], first["state"]) == (again["number"], again["state"])
+
+
+def test_a_request_sent_again_while_files_are_looked_at_is_one_run(real: EngineRig) -> None:
+    source = "def f(path):\n    with open(path) as file:\n        return file.read()\n"
+    code, file = function(source, "path"), real.cwd / "looked-at.txt"
+    file.write_text("one")
+    real.ask(code, {"path": str(file)}, name="runs/twice")
+    file.write_text("two!")
+    request = real.request(code, {"path": str(file)}, name="runs/twice")
+
+    async def both() -> list[dict[str, object]]:
+        return await asyncio.gather(*(real.engine.submit(dict(request), ADA) for _ in range(2)))
+
+    views = real.do(both())
+    assert views[0]["number"] == views[1]["number"]
+    assert real.until(str(request["run"]), "succeeded")["number"] == views[0]["number"]
 
 
 def test_two_at_once_compute_once(real: EngineRig) -> None:
@@ -210,3 +234,36 @@ def test_retry_decisions() -> None:
     assert "memory" in decide([worker, worker]).hint  # type: ignore[union-attr]
     assert decide([cluster, cluster]) is None
     assert decide([cluster] * 3) is not None
+
+
+class _FullDisk(Ledger):
+    """A ledger whose disk is full while `is_full` is set."""
+
+    is_full = False
+
+    def write(self, fn: Callable[[Connection], T]) -> Future[T]:
+        if not self.is_full:
+            return super().write(fn)
+        refused: Future[T] = Future()
+        refused.set_exception(StorageFailed("the disk is full", str(self.path), "free some space"))
+        return refused
+
+
+def test_a_lost_attempt_is_tried_again_once_the_disk_has_room(tmp_path: Path) -> None:
+    rig = EngineRig(tmp_path / "home", lambda home: {"local": FakeExecutor(home)}, _FullDisk)
+    try:
+        view = start(rig, function("def f():\n    return 1\n"))
+        local = rig.executors["local"]
+        rig.ledger.is_full = True
+        local.lose(local.seen[0])
+        rig.turn()
+        assert len(local.seen) == 1, "nothing runs that is not written down"
+        rig.ledger.is_full = False
+        deadline = time.monotonic() + 20
+        while len(local.seen) < 2 and time.monotonic() < deadline:
+            rig.do(rig.engine.view(str(view["id"]), 0.05))
+        local.finish(local.seen[1])
+        rig.until(str(view["id"]), "succeeded")
+        assert [a.fence for a in rig.ledger.read(lambda c: runs.attempts_of(c, str(view["id"])))] == [1, 2]
+    finally:
+        rig.close()
