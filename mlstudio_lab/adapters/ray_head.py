@@ -17,7 +17,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +32,9 @@ STORE_BYTES: Final = 100_000_000
 
 LAUNCH_S: Final = 120
 """Seconds a head may take to start."""
+
+END_S: Final = 5.0
+"""Seconds the head's processes get to be gone after they were killed."""
 
 LONGEST_TEMP: Final = 44
 """Longest temp folder that leaves room for Ray's socket names within the 107 bytes of a Unix socket address."""
@@ -104,22 +107,33 @@ def stop(runtime: Path) -> list[int]:
 
     Only processes of the recorded session are touched, and none when that session's number has come to mean another.
     """
-    with _locked(runtime):
+    with _locked(runtime, lambda: _interrupt(runtime)):
         return _end(runtime)
+
+
+def _interrupt(runtime: Path) -> None:
+    """Ends a launcher that holds the lock: what it has started so far is in its session."""
+    head = _read(runtime)
+    if head is not None and not head.address and head.boot == boot_id():
+        processes.kill(p.pid for p in processes.in_session(head.session))
 
 
 def _end(runtime: Path) -> list[int]:
     head = _read(runtime)
     ended: list[int] = []
     if head is not None and head.boot == boot_id() and head.session > 1:
-        # The launcher led the session and is gone. A living leader means that the number was given to somebody else.
-        deadline = time.monotonic() + 5
-        while not processes.is_alive(head.session):
+        # The launcher led the session and is gone, or about to be. A leader that lives on means that the number was given
+        # to somebody else.
+        deadline = time.monotonic() + END_S
+        while processes.is_alive(head.session) and head.session != os.getpid() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        while not processes.is_alive(head.session) and time.monotonic() < deadline:
             members = [p.pid for p in processes.in_session(head.session)]
+            if not members:
+                break
             ended += members
             processes.kill(members)
-            if not members or time.monotonic() > deadline:
-                break
+            time.sleep(0.01)
     (runtime / "ray.json").unlink(missing_ok=True)
     return sorted(set(ended))
 
@@ -199,9 +213,18 @@ def _write_token(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(runtime: Path) -> Iterator[None]:
+def _locked(runtime: Path, impatient: Callable[[], None] | None = None) -> Iterator[None]:
+    """Holds the runtime folder's Ray lock; `impatient` is called while somebody else has it."""
     with open(runtime / "ray.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while impatient is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                impatient()
+                time.sleep(0.05)
+        else:
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -225,3 +225,19 @@ def test_every_ray_process_killed_comes_back_by_itself_and_down_leaves_nothing(
     finally:
         del os.environ["PYTHONPATH"]
         ray_head.stop(runtime)
+
+
+@pytest.mark.crash
+def test_down_while_the_head_still_starts_leaves_nothing(runtime_root: Path) -> None:
+    runtime = runtime_root / "half"
+    runtime.mkdir(mode=0o700)
+    command = [sys.executable, "-m", "mlstudio_lab.adapters.ray_head", str(runtime)]
+    quiet = subprocess.DEVNULL
+    launcher = subprocess.Popen(command, env=ray_head.environment(runtime), start_new_session=True, stdout=quiet, stderr=quiet)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not any(p.name == "gcs_server" for p in processes.in_session(launcher.pid)):
+        launcher.poll()
+    ray_head.stop(runtime)
+    launcher.wait(30)
+    assert processes.in_session(launcher.pid) == []
+    assert ray_head.find(runtime) is None
