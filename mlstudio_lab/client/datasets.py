@@ -113,11 +113,12 @@ class Dataset:
             raise BadInput(f"{self.name} has no column {column!r}", subject=column, hint=near_matches(column, self.schema))
         if direction not in ("up", "down"):
             raise BadInput(f"direction is {direction!r}, expected up or down", subject="direction")
-        return Lineage(self._session.transport.get(f"/datasets/{self.name}/lineage", column=column, direction=direction, depth=depth))
+        asked = {"version": self.version, "column": column, "direction": direction, "depth": depth}
+        return Lineage(self._session.transport.get(f"/datasets/{self.name}/lineage", **asked))
 
     def head(self, n: int = 5) -> dict[str, Any]:
         """The first rows as text: `columns`, `dtypes`, `rows`, `total`."""
-        return dict(self._session.transport.get(f"/datasets/{self.name}/head", n=n))
+        return dict(self._session.transport.get(f"/datasets/{self.name}/head", version=self.version, n=n))
 
     def to_json(self) -> dict[str, Any]:
         """What is known about it, without its values."""

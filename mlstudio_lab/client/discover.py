@@ -7,11 +7,12 @@ import fcntl
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,7 @@ class Address:
 
     base: str
     socket: Path | None = None
-    token: str = ""
+    token: str = field(default="", repr=False)
 
 
 def find(settings: Settings) -> Address | None:
@@ -60,13 +61,14 @@ def find(settings: Settings) -> Address | None:
         return Address(settings.url.rstrip("/"), None, settings.token)
     try:
         pointer = json.loads((settings.home / "service.json").read_text())
-    except (OSError, ValueError):
+        if pointer.get("url"):
+            address = Address(str(pointer["url"]).rstrip("/"), None, str(pointer.get("token", "")))
+            return address if _accepts_tcp(address.base) else None
+        path = Path(pointer.get("socket") or Path(pointer["runtime"]) / "api.sock")
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        # Half a file, or one that somebody else wrote: it points nowhere, and the next service writes it again.
         return None
-    if pointer.get("url"):
-        address = Address(str(pointer["url"]).rstrip("/"), None, str(pointer.get("token", "")))
-        return address if _accepts_tcp(address.base) else None
-    path = Path(pointer.get("socket") or Path(pointer["runtime"]) / "api.sock")
-    return Address("http://mlstudio", path) if _accepts(path) else None
+    return Address("http://mlstudio", path) if _accepts(path, pointer.get("pid")) else None
 
 
 def ensure(settings: Settings, *, deadline_s: float = START_DEADLINE_S) -> Address:
@@ -101,21 +103,26 @@ def log_tail(home: Path, lines: int = _LOG_TAIL_LINES) -> str:
     return "\n".join(data.decode(errors="replace").strip().splitlines()[-lines:])
 
 
-def _accepts(path: Path) -> bool:
+def _accepts(path: Path, pid: object) -> bool:
+    """Whether the service of that process listens there; a program that took the place of a dead service's socket is none."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(5.0)
         try:
             probe.connect(str(path))
-        except OSError:
+        except (OSError, ValueError):
             return False
-    return True
+        if not hasattr(socket, "SO_PEERCRED"):
+            return True
+        listener = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[0]
+    # 0 is a process of another namespace, such as the host's seen from a container: nothing is known about it.
+    return listener in (0, pid)
 
 
 def _accepts_tcp(base: str) -> bool:
     host, _, port = base.split("://", 1)[1].partition(":")
     try:
         socket.create_connection((host, int(port or 80)), timeout=5.0).close()
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):
         return False
     return True
 

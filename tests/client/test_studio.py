@@ -119,6 +119,17 @@ def test_a_dataset_is_its_content_with_labels(studio, flights):
     assert flights.head(2)["rows"][0] == ["N1", "5"]
 
 
+def test_an_older_version_shows_its_own_rows(studio):
+    old = studio.datasets.add("shown/rows", pl.DataFrame({"n": [1]}))
+    new = studio.datasets.add("shown/rows", pl.DataFrame({"n": [2], "m": [3]}))
+    assert (old.number, new.number) == (1, 2)
+    assert studio.datasets.get("shown/rows@v1").head()["rows"] == [["1"]]
+    assert studio.datasets.get("shown/rows").head()["rows"] == [["2", "3"]]
+    assert len(old.lineage("n")) == 0
+    with pytest.raises(BadInput):
+        old.lineage("m")
+
+
 def test_a_dataset_goes_in_by_reference_and_its_label_comes_out(studio, flights):
     studio.modules.publish(late, name="flights/late")
     run = studio.module("flights/late").submit(flights, least=10)
