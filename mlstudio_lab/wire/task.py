@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Self
 
 from mlstudio_lab.core.errors import Incompatible
@@ -24,14 +24,24 @@ class _Json:
     """JSON both ways for flat dataclasses of JSON values and other `_Json`s."""
 
     def to_json(self) -> dict[str, Any]:
-        """The value as plain JSON values."""
-        return asdict(self)  # type: ignore[call-overload,no-any-return]
+        """The value as JSON values, shared with it: `dataclasses.asdict` copies them all, a tenth of a small run's time."""
+        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}  # type: ignore[attr-defined]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The value that `to_json` wrote; unknown keys are ignored, so a minor addition does not break an older reader."""
         known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
         return cls(**{k: v for k, v in data.items() if k in known})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Json):
+        return value.to_json()
+    if isinstance(value, list) and value and isinstance(value[0], _Json):
+        return [item.to_json() for item in value]
+    if isinstance(value, dict) and value and isinstance(next(iter(value.values())), _Json):
+        return {name: item.to_json() for name, item in value.items()}
+    return value
 
 
 @dataclass(slots=True)
