@@ -106,7 +106,7 @@ class Fill:
         name = self.name(self.random.randrange(self.modules) if n % 4 else n % min(40, self.modules))
         runs.insert_run(
             c, id=run_id, module=name, version_id=self.versions[name], actor=actor, created_at=at, why="ran: helper clean changed since v3",
-            memo_key=digest("key", n), request={"inputs": payload(n), "ambient": {"cwd": "/home/x"}, "parameters": {"n": n}},
+            memo_key=digest("key", n), request={"inputs": payload(n), "ambient": {"cwd": "/data/x"}, "parameters": {"n": n}},
         )  # fmt: skip
         attempts.insert_attempt(c, id=f"a-{run_id}", run=run_id, fence=1, executor="ray", queued_at=at)
         events.append(c, "run", run_id, {"state": "queued"}, at)

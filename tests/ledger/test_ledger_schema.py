@@ -159,11 +159,11 @@ def test_one_writer_at_a_time_also_across_processes(tmp_path: Path, clock: FakeC
 
 MOUNTS = """\
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
-28 27 0:25 / /home/ada rw,relatime shared:5 - nfs4 server:/export rw
+28 27 0:25 / /srv/ada rw,relatime shared:5 - nfs4 server:/export rw
 29 27 0:26 / /mnt/win\\040share rw,relatime - cifs //server/share rw
 30 27 0:27 / /mnt/ssh rw,nosuid - fuse.sshfs ada@host:/ rw
 31 27 0:28 / /mnt/virt rw - 9p hostshare rw
-32 28 0:29 / /home/ada/local rw - xfs /dev/vdb rw
+32 28 0:29 / /srv/ada/local rw - xfs /dev/vdb rw
 33 27 0:30 / /mnt/over rw - nfs a:/ rw
 34 33 0:31 / /mnt/over rw - tmpfs tmpfs rw
 garbled line
@@ -174,12 +174,12 @@ garbled line
     ("folder", "kind", "network"),
     [
         ("/var/studio", "ext4", False),
-        ("/home/ada/.mlstudio/ledger", "nfs4", True),
-        ("/home/adam", "ext4", False),
+        ("/srv/ada/.mlstudio/ledger", "nfs4", True),
+        ("/srv/adam", "ext4", False),
         ("/mnt/win share/x", "cifs", True),
         ("/mnt/ssh", "fuse.sshfs", True),
         ("/mnt/virt/a/b", "9p", True),
-        ("/home/ada/local/x", "xfs", False),
+        ("/srv/ada/local/x", "xfs", False),
         ("/mnt/over/x", "tmpfs", False),
     ],
 )
