@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("pytest_jupyter.jupyter_server",)
-
 
 def lacking(what: str, how: str) -> None:
     """Skips with the reason on a laptop; fails where CI promised the part."""

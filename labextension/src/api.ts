@@ -10,11 +10,11 @@ export type Cluster = components['schemas']['ClusterView'];
 export class StudioError extends Error {
   constructor(
     readonly code: string,
-    message: string,
+    readonly said: string,
     readonly subject: string,
     readonly hint: string
   ) {
-    super(hint ? `${message} (${hint})` : message);
+    super(hint ? `${said} (${hint})` : said);
   }
 }
 

@@ -1,9 +1,8 @@
 import { JupyterFrontEnd } from '@jupyterlab/application';
-import { Notification } from '@jupyterlab/apputils';
 import { TranslationBundle } from '@jupyterlab/translation';
 import { call, Run, ulid } from './api';
 
-/** Names of the commands; also in the palette. */
+/** Names of the commands; `open` is also in the palette. */
 export const Commands = {
   open: 'mlstudio:open',
   clone: 'mlstudio:clone-run',
@@ -24,21 +23,13 @@ export function addCommands(
   app.commands.addCommand(Commands.clone, {
     label: trans.__('Clone and Run'),
     caption: trans.__('Run it again with changed parameters'),
-    execute: async args => {
-      const run = await call<Run>('POST', `runs/${String(args.id)}/clone`, {
+    execute: async args =>
+      (await call<Run>('POST', `runs/${String(args.id)}/clone`, {
         run: ulid(),
         set: args.set ?? {},
-        input: {},
+        input: args.input ?? {},
         wait_s: 0
-      });
-      Notification.info(
-        trans.__('Run %1 started: %2', String(run.number), run.module),
-        {
-          autoClose: 4000
-        }
-      );
-      return run as never;
-    }
+      })) as never
   });
   app.commands.addCommand(Commands.cancel, {
     label: trans.__('Cancel Run'),

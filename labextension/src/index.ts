@@ -32,9 +32,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
     settings: ISettingRegistry | null,
     translator: ITranslator | null
   ) => {
-    const trans = (translator ?? nullTranslator).load('mlstudio_lab');
+    translator = translator ?? nullTranslator;
+    const trans = translator.load('mlstudio_lab');
     const state = new StudioState(app.serviceManager.events);
-    const sidebar = new Sidebar(state, app.commands, trans);
+    const sidebar = new Sidebar(state, app.commands, translator, trans);
     sidebar.title.icon = icon;
     addCommands(app, trans, sidebar.id);
     Object.values(Commands)

@@ -29,6 +29,21 @@ SMALL = [
     "%%module shop/best\nbest = orders.sort('price', descending=True).head(1)\nprint('best', best['price'][0])",
 ]
 
+# A command given before the session is ready asks which kernel to use; a person would see that nothing is ready yet.
+KERNEL_IS_IDLE = """async () => {
+  const [panel] = [...window.jupyterapp.shell.widgets('main')].filter(widget => widget.sessionContext);
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  const kernel = panel.sessionContext.session.kernel;
+  await kernel.info;
+  while (kernel.status !== 'idle') {
+    await new Promise(resolve => kernel.statusChanged.connect(function once() {
+      kernel.statusChanged.disconnect(once);
+      resolve();
+    }));
+  }
+}"""
+
 
 def notebook(cells: list[str]) -> dict[str, Any]:
     return {
@@ -44,9 +59,18 @@ def notebook(cells: list[str]) -> dict[str, Any]:
 
 @dataclass
 class Lab:
+    """A JupyterLab, the studio's settings it was started with, and its notebook folder."""
+
     url: str
     settings: Settings
     folder: Path
+    environment: dict[str, str]
+
+    def mlstudio(self, *words: str) -> None:
+        """Runs one command of the CLI on this home."""
+        command = [str(Path(sys.executable).with_name("mlstudio")), "--home", str(self.settings.home), *words]
+        done = subprocess.run(command, env=self.environment, check=False, timeout=90, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def free_port() -> int:
@@ -55,12 +79,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("lab")
-    work, home = folder / "work", folder / "home"
-    work.mkdir()
-    (work / "small.ipynb").write_text(json.dumps(notebook(SMALL)))
+def quiet(config: Path) -> None:
+    """Settings of somebody who has been here before: no question about news, no tour."""
+    asked = config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+    asked.mkdir(parents=True)
+    (asked / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+
+
+@contextlib.contextmanager
+def running_lab(folder: Path, home: Path, cells: list[str]) -> Iterator[Lab]:
+    """A JupyterLab with one notebook, on a home whose studio is not started yet."""
+    work = folder / "work"
+    work.mkdir(parents=True)
+    (work / "small.ipynb").write_text(json.dumps(notebook(cells)))
+    quiet(folder / "config")
     port = free_port()
     environment = {
         **os.environ,
@@ -74,7 +106,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     }
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ServerApp.ip=127.0.0.1"]
     command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={work}", "--LabApp.expose_app_in_browser=True"]
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     log = (folder / "lab.log").open("wb")
     server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=work, start_new_session=True)
     try:
@@ -86,18 +117,26 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             deadline.wait(0.1)
         else:
             pytest.fail((folder / "lab.log").read_text()[-3000:])
-        yield Lab(f"http://127.0.0.1:{port}", Settings.read(environment), work)
+        yield Lab(f"http://127.0.0.1:{port}", Settings.read(environment), work, environment)
     finally:
-        server.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(3)
-        if server.poll() is None:
-            server.send_signal(signal.SIGTERM)
-            server.wait(20)
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
         log.close()
-        subprocess.run(
-            [str(Path(sys.executable).with_name("mlstudio")), "--home", str(home), "down"], env=environment, check=False, timeout=60
-        )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one home of a file's labs."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[Lab]:
+    with running_lab(tmp_path_factory.mktemp("lab"), home, SMALL) as found:
+        try:
+            yield found
+        finally:
+            found.mlstudio("down")
 
 
 @pytest.fixture(scope="module")
@@ -118,13 +157,28 @@ def browser(lacks: Callable[[str, str], None]) -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any, lab: Lab) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 1280, "height": 860})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(f"{lab.url}/lab/tree/small.ipynb?token={TOKEN}&reset")
-    page.wait_for_selector("#jp-main-dock-panel .jp-Notebook", state="visible")
+def open_lab(browser: Any) -> Iterator[Callable[[Lab], Any]]:
+    """`open_lab(lab)` gives a page of its own with the notebook open and its kernel idle, and the sidebar in front."""
+    contexts: list[Any] = []
+
+    def opened(lab: Lab) -> Any:
+        contexts.append(browser.new_context(viewport={"width": 1280, "height": 860}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{lab.url}/lab/tree/small.ipynb?token={TOKEN}&reset")
+        page.wait_for_selector("#jp-main-dock-panel .jp-NotebookPanel", state="visible")
+        page.evaluate(KERNEL_IS_IDLE)
+        page.evaluate("window.jupyterapp.commands.execute('mlstudio:open')")
+        page.wait_for_selector("#mlstudio-sidebar", state="visible")
+        return page
+
     try:
-        yield page
+        yield opened
     finally:
-        context.close()
+        for context in contexts:
+            context.close()
+
+
+@pytest.fixture
+def page(open_lab: Callable[[Lab], Any], lab: Lab) -> Any:
+    return open_lab(lab)

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+# Its fixtures and hooks are for this folder only: as a plugin they would give every test of the suite a Jupyter server to clean up.
+from pytest_jupyter.jupyter_server import *  # noqa: F403
+
+
 @pytest.fixture
-def jp_server_config(jp_server_config: Any) -> Any:
+def jp_server_config() -> Any:
     return {"ServerApp": {"jpserver_extensions": {"mlstudio_lab": True}, "allow_unauthenticated_access": False}}
 
 

@@ -86,9 +86,7 @@ async def signed_in(client: Any, base: str, token: str) -> tuple[str, str]:
     return "; ".join(cookies), xsrf
 
 
-async def test_a_cookie_alone_may_not_change_anything(
-    http_server_client: Any, jp_base_url: str, jp_serverapp: Any, nowhere: Path
-) -> None:
+async def test_a_cookie_alone_may_not_change_anything(http_server_client: Any, jp_base_url: str, jp_serverapp: Any, nowhere: Path) -> None:
     base = jp_base_url
     cookie, xsrf = await signed_in(http_server_client, base, jp_serverapp.identity_provider.token)
     assert xsrf

@@ -1,62 +1,82 @@
-import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
-import { TranslationBundle } from '@jupyterlab/translation';
+import { ITranslator, TranslationBundle } from '@jupyterlab/translation';
+import { ReactWidget, SidePanel, UseSignal } from '@jupyterlab/ui-components';
 import { CommandRegistry } from '@lumino/commands';
 import { Message } from '@lumino/messaging';
+import { AccordionPanel } from '@lumino/widgets';
 import * as React from 'react';
 import type { StudioState } from '../state';
-import { ClusterLight } from './cluster';
 import { Modules } from './modules';
 import { Runs } from './runs';
+import { Status } from './status';
 
-/** The sidebar: the cluster's light, modules, and live runs; it fetches only while it is on screen. */
-export class Sidebar extends ReactWidget {
+/** A part of the sidebar that is drawn again when the state changes. */
+class Section extends ReactWidget {
   constructor(
     private readonly state: StudioState,
-    private readonly commands: CommandRegistry,
-    private readonly trans: TranslationBundle
+    private readonly draw: () => JSX.Element,
+    name: string,
+    title = ''
   ) {
     super();
+    this.addClass('mls-section');
+    this.addClass(`mls-section-${name}`);
+    this.title.label = title;
+    this.title.caption = title;
+  }
+
+  protected render(): JSX.Element {
+    return <UseSignal signal={this.state.changed}>{this.draw}</UseSignal>;
+  }
+}
+
+/** The sidebar: the cluster's light, live runs, and modules; it fetches only while it is on screen. */
+export class Sidebar extends SidePanel {
+  constructor(
+    private readonly state: StudioState,
+    commands: CommandRegistry,
+    translator: ITranslator,
+    trans: TranslationBundle
+  ) {
+    super({ translator });
     this.id = 'mlstudio-sidebar';
     this.addClass('mls-sidebar');
     this.title.caption = trans.__('ML Studio');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', trans.__('ML Studio'));
+    this.header.addWidget(
+      new Section(state, () => <Status state={state} trans={trans} />, 'status')
+    );
+    this.addWidget(
+      new Section(
+        state,
+        () => <Modules state={state} trans={trans} />,
+        'modules',
+        trans.__('Modules')
+      )
+    );
+    this.addWidget(
+      new Section(
+        state,
+        () => <Runs state={state} commands={commands} trans={trans} />,
+        'runs',
+        trans.__('Runs')
+      )
+    );
+    (this.content as AccordionPanel).setRelativeSizes([1, 2]);
   }
 
-  protected onAfterShow(_: Message): void {
+  dispose(): void {
+    this.state.visible = false;
+    super.dispose();
+  }
+
+  protected onAfterShow(message: Message): void {
+    super.onAfterShow(message);
     this.state.visible = true;
   }
 
-  protected onAfterHide(_: Message): void {
+  protected onAfterHide(message: Message): void {
+    super.onAfterHide(message);
     this.state.visible = false;
-  }
-
-  protected render(): JSX.Element {
-    const { state, commands, trans } = this;
-    return (
-      <UseSignal signal={state.changed}>
-        {() => (
-          <>
-            <ClusterLight state={state} trans={trans} />
-            {state.error && (
-              <div className="mls-error" role="alert">
-                {state.error.message}
-              </div>
-            )}
-            <details open className="mls-section">
-              <summary>
-                {trans.__('Modules')}{' '}
-                <span className="mls-quiet">{state.modules.length || ''}</span>
-              </summary>
-              <Modules modules={state.modules} trans={trans} />
-            </details>
-            <details open className="mls-section">
-              <summary>{trans.__('Runs')}</summary>
-              <Runs runs={state.runs} commands={commands} trans={trans} />
-            </details>
-          </>
-        )}
-      </UseSignal>
-    );
   }
 }
