@@ -58,7 +58,7 @@ class RayExecutor:
         agent: Dotted name of what runs inside an actor.
 
     Example:
-        >>> RayExecutor(Path("/tmp/home"), Path("/tmp/run"), 2, clock).status()["state"]
+        >>> RayExecutor(Path("/data/home"), Path("/data/run"), 2, clock).status()["state"]
         'down'
     """
 

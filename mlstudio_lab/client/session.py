@@ -28,7 +28,7 @@ class Session:
         known_versions: Ids of versions that the service is known to have.
 
     Example:
-        >>> Session(Settings.read({}, home="/tmp/none")).settings.home.name
+        >>> Session(Settings.read({}, home="/data/none")).settings.home.name
         'none'
     """
 

@@ -57,7 +57,7 @@ def pack(
 
     Example:
         >>> from pathlib import Path; from mlstudio_lab.blobs.local import LocalBlobs
-        >>> payload = pack({"x": [1]}, LocalBlobs(Path("/tmp/blobs")), NoCode())  # doctest: +SKIP
+        >>> payload = pack({"x": [1]}, LocalBlobs(Path("/data/blobs")), NoCode())  # doctest: +SKIP
     """
     with one_moment():
         packing = _Packing(blobs, code, known, set(updates))
@@ -214,6 +214,8 @@ class _Packing:
         return marks.leaf, (at,)
 
     def _view(self, value: Any) -> tuple[Any, ...] | None:
+        if self.known is not None and type(value).__name__ == "ndarray" and type(value.base).__name__ == "ndarray":
+            return self._view_of_known(value, self.known)
         if not self._owners or type(value).__name__ != "ndarray":
             return None
         from mlstudio_lab.data.codecs.numpy import dtype_text, memory_of
@@ -224,6 +226,24 @@ class _Packing:
         owner = memory[0]
         offset = value.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
         return marks.looking_at, (owner, offset, dtype_text(value.dtype), value.shape, value.strides, bool(value.flags.writeable))
+
+
+    def _view_of_known(self, value: Any, known: NodeTable) -> tuple[Any, ...] | None:
+        """A result that looks at the memory of an array the other side has, as a look at that very array."""
+        from mlstudio_lab.data.codecs.numpy import dtype_text, memory_of
+
+        memory = memory_of(value)
+        if memory is None:
+            return None
+        owner, first, last = memory
+        for node in known.nodes:
+            if type(node).__name__ != "ndarray" or not (node.flags.c_contiguous or node.flags.f_contiguous):
+                continue
+            seen = memory_of(node)
+            if seen is not None and seen[0] is owner and seen[1] <= first and last <= seen[2]:
+                offset = value.__array_interface__["data"][0] - node.__array_interface__["data"][0]
+                return marks.looking_at, (node, offset, dtype_text(value.dtype), value.shape, value.strides, bool(value.flags.writeable))
+        return None
 
 
 _LEAF_VENDORS: Final = frozenset({"polars", "numpy", "pandas", "pyarrow"})
