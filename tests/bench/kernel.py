@@ -155,10 +155,10 @@ def dataset(kernel: Kernel) -> dict[str, float]:
     names["pl"] = pl
     result = {}
     for label, plan, rounds in (("light", light, 7), ("heavy", heavy, 3)):
-        kernel.cell(f"import polars as pl\ndef {label}(t):\n    t = t.lazy()\n    return {plan}", name=f"bench/{label}")
+        kernel.cell(f"import polars as pl\ndef {label}(t):\n    t = t.lazy()\n    return {plan}", name=f"bench/{label}", options="--no-reuse")
         function = names[label]
         plain = eval(f"lambda t: (lambda t: {plan}.collect())(t.lazy())", {"pl": pl})
-        calls = {label: lambda f=function: _frame(f.submit(registered, reuse=False).result()), f"{label}_plain": lambda p=plain: p(frame)}
+        calls = {label: lambda f=function: _frame(f(registered)), f"{label}_plain": lambda p=plain: p(frame)}
         result |= interleaved(calls, rounds=rounds, warm=1)
     return result
 
