@@ -32,12 +32,6 @@ def described(value: Any) -> Value:
     return Value("", qualified(kind), summary="None" if value is None else getattr(kind, "__name__", "value"))
 
 
-def column_names(value: Any) -> list[str] | None:
-    """The names of a frame's columns as text, None for what is no frame."""
-    schema = described(value).schema
-    return None if schema is None else list(schema)
-
-
 def _frame(kind: type, schema: dict[str, str], rows: int | None, width: int | None = None) -> Value:
     wide = len(schema) if width is None else width  # column names may repeat
     size = f"? x {wide:,}" if rows is None else f"{rows:,} x {wide:,}"

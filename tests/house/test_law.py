@@ -134,6 +134,25 @@ def test_a_broad_except_passes_on_or_says_why() -> None:
             assert passes_on or says_why, f"{path}:{node.lineno} catches everything and does not say why"
 
 
+def _roots(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in _imports(path)}
+
+
+def test_core_is_the_standard_library_and_blake3() -> None:
+    for path in (PACKAGE / "core").rglob("*.py"):
+        foreign = _roots(path) - set(sys.stdlib_module_names) - {"blake3", "mlstudio_lab"}
+        assert not foreign, f"{path} imports {foreign}"
+        assert not _roots(path) & {"os", "pathlib", "random", "secrets", "socket", "subprocess", "time", "threading"}, (
+            f"{path}: core does no I/O"
+        )
+
+
+def test_sql_is_spoken_in_the_ledger_alone() -> None:
+    for path in FILES:
+        spoken = _roots(path) & {"sqlalchemy", "alembic", "sqlite3"}
+        assert not spoken or "ledger" in path.relative_to(PACKAGE).parts, f"{path} imports {spoken}"
+
+
 def test_pickles_are_loaded_by_workers_and_kernels_only() -> None:
     loads = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "mlstudio_lab.data.graph", "mlstudio_lab.data.unpack"}
     kept_out = [
