@@ -3,334 +3,1629 @@
  * Do not make direct changes to the file.
  */
 
-export type paths = Record<string, never>;
+export interface paths {
+  '/api/v1/blobs/missing': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    post: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody: {
+        content: {
+          'application/json': components['schemas']['MissingRequest'];
+        };
+      };
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/blobs/{digest}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          digest: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content?: never;
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put: {
+      parameters: {
+        query?: {
+          kind?: string;
+        };
+        header?: never;
+        path: {
+          digest: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/cluster': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/datasets': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: {
+          q?: string;
+          after?: string;
+          limit?: number;
+        };
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody: {
+        content: {
+          'application/json': components['schemas']['DatasetRequest'];
+        };
+      };
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/datasets/{namespace}/{name}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: {
+          version?: string;
+        };
+        header?: never;
+        path: {
+          namespace: string;
+          name: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/datasets/{namespace}/{name}/head': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: {
+          version?: string;
+          n?: number;
+        };
+        header?: never;
+        path: {
+          namespace: string;
+          name: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/datasets/{namespace}/{name}/lineage': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: {
+          version?: string;
+          column?: string;
+          direction?: string;
+          depth?: number;
+        };
+        header?: never;
+        path: {
+          namespace: string;
+          name: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/events': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: {
+          cursor?: number | null;
+        };
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content?: never;
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/handshake': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/lineage': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query: {
+          run: string;
+          output?: string;
+          column?: string;
+        };
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/modules': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: {
+          q?: string;
+          after?: string;
+          limit?: number;
+        };
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody: {
+        content: {
+          'application/json': components['schemas']['PublishRequest'];
+        };
+      };
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/modules/{namespace}/{name}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          namespace: string;
+          name: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/modules/{namespace}/{name}/diff': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: {
+          a?: string;
+          b?: string;
+        };
+        header?: never;
+        path: {
+          namespace: string;
+          name: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/modules/{namespace}/{name}/tags/{tag}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          namespace: string;
+          name: string;
+          tag: string;
+        };
+        cookie?: never;
+      };
+      requestBody: {
+        content: {
+          'application/json': components['schemas']['TagRequest'];
+        };
+      };
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/modules/{namespace}/{name}/versions/{ref}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          namespace: string;
+          name: string;
+          ref: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/modules/{namespace}/{name}/versions/{ref}/wheel': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          namespace: string;
+          name: string;
+          ref: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content?: never;
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/runs': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: {
+          state?: string;
+          module?: string;
+          actor?: string;
+          before?: number | null;
+          limit?: number;
+        };
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody: {
+        content: {
+          'application/json': components['schemas']['RunRequest'];
+        };
+      };
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/runs/{run}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: {
+          wait_s?: number;
+        };
+        header?: never;
+        path: {
+          run: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/runs/{run}/cancel': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    post: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          run: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/runs/{run}/clone': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    post: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          run: string;
+        };
+        cookie?: never;
+      };
+      requestBody: {
+        content: {
+          'application/json': components['schemas']['CloneRequest'];
+        };
+      };
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/runs/{run}/lineage': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          run: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/runs/{run}/logs': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          run: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/runs/{run}/outcome': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    post: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          run: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/runs/{run}/rerun': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    post: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          run: string;
+        };
+        cookie?: never;
+      };
+      requestBody: {
+        content: {
+          'application/json': components['schemas']['RerunRequest'];
+        };
+      };
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/runs/{run}/result': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path: {
+          run: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/runs/{run}/stream': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: {
+          cursor?: number;
+        };
+        header?: never;
+        path: {
+          run: string;
+        };
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content?: never;
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/shutdown': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    post: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/status': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get: {
+      parameters: {
+        query?: never;
+        header?: never;
+        path?: never;
+        cookie?: never;
+      };
+      requestBody?: never;
+      responses: {
+        /** @description Successful Response */
+        200: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': string;
+          };
+        };
+        /** @description refused */
+        default: {
+          headers: {
+            [name: string]: unknown;
+          };
+          content: {
+            'application/json': components['schemas']['ErrorView'];
+          };
+        };
+      };
+    };
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+}
 export type webhooks = Record<string, never>;
 export interface components {
   schemas: {
-    /**
-     * BlobView
-     * @description A stored blob.
-     */
+    /** @description A stored blob. */
     BlobView: {
-      /** Digest */
-      digest: string;
-      /** Kind */
-      kind: string;
-      /** Bytes */
       bytes: number;
+      digest: string;
+      kind: string;
     };
-    /**
-     * CloneRequest
-     * @description The same run with changes; what is not named is carried over as it was.
-     */
+    /** @description The same run with changes; what is not named is carried over as it was. */
     CloneRequest: {
-      /**
-       * Set
-       * @description parameter -> JSON value
-       */
-      set?: {
-        [key: string]: unknown;
-      };
-      /**
-       * Input
-       * @description parameter -> dataset name[@version]
-       */
+      /** @description parameter -> dataset name[@version] */
       input?: {
         [key: string]: string;
       };
-      /**
-       * Run
-       * @description ULID made by the sender
-       */
-      run: string;
-      /**
-       * Reuse
-       * @default true
-       */
+      /** @default true */
       reuse: boolean;
+      /** @description ULID made by the sender */
+      run: string;
+      /** @description parameter -> JSON value */
+      set?: {
+        [key: string]: unknown;
+      };
+      /** @default 0 */
+      wait_s: number;
       /**
-       * Where
        * @default auto
        * @enum {string}
        */
       where: 'auto' | 'local' | 'ray' | 'kernel';
-      /**
-       * Wait S
-       * @default 0
-       */
-      wait_s: number;
     };
-    /**
-     * ClusterView
-     * @description The hot cluster.
-     */
+    /** @description The hot cluster. */
     ClusterView: {
+      cpus: number;
+      executors: components['schemas']['ExecutorView'][];
       /**
-       * Light
        * @description green: hot; amber: serving while warming; red: nothing can run
        * @enum {string}
        */
       light: 'green' | 'amber' | 'red';
-      /** Text */
-      text: string;
-      /** Executors */
-      executors: components['schemas']['ExecutorView'][];
-      /** Cpus */
-      cpus: number;
-      /** Memory Bytes */
       memory_bytes: number;
+      text: string;
     };
-    /**
-     * DatasetList
-     * @description Datasets by name.
-     */
+    /** @description Datasets by name. */
     DatasetList: {
-      /** Datasets */
       datasets: components['schemas']['DatasetView'][];
     };
-    /**
-     * DatasetRequest
-     * @description A dataset version: `payload` with one value named `value`, or a reference.
-     */
+    /** @description A dataset version: `payload` with one value named `value`, or a reference. */
     DatasetRequest: {
-      /** Name */
+      /** @description column -> label texts */
+      labels?: {
+        [key: string]: string[];
+      };
       name: string;
-      /**
-       * Payload
-       * @default null
-       */
+      /** @default null */
       payload: {
         [key: string]: unknown;
       } | null;
       /**
-       * Reference
        * @description {uri, format, snapshot, options}
        * @default null
        */
       reference: {
         [key: string]: unknown;
       } | null;
-      /**
-       * Values
-       * @description value -> Value json, when payload.values lacks it
-       */
+      /** @description value -> Value json, when payload.values lacks it */
       values?: {
         [key: string]: {
           [key: string]: unknown;
         };
       };
-      /**
-       * Labels
-       * @description column -> label texts
-       */
-      labels?: {
-        [key: string]: string[];
-      };
     };
-    /**
-     * DatasetView
-     * @description One version of a dataset.
-     */
+    /** @description One version of a dataset. */
     DatasetView: {
-      /** Name */
-      name: string;
+      /** @default 0 */
+      bytes: number;
+      /** @description column -> dtype, in order */
+      columns?: {
+        [key: string]: string;
+      };
+      created_at?: string | null;
+      /** @default  */
+      created_by: string;
       /**
-       * Version
-       * @description content digest
-       */
-      version: string;
-      /**
-       * Number
-       * @default 0
-       */
-      number: number;
-      /**
-       * Kind
        * @default stored
        * @enum {string}
        */
       kind: 'stored' | 'reference';
-      /**
-       * Type
-       * @default
-       */
-      type: string;
-      /**
-       * Columns
-       * @description column -> dtype, in order
-       */
-      columns?: {
-        [key: string]: string;
-      };
-      /**
-       * Rows
-       * @default null
-       */
-      rows: number | null;
-      /**
-       * Bytes
-       * @default 0
-       */
-      bytes: number;
-      /**
-       * Labels
-       * @description column -> {asserted, propagated} Label jsons or null
-       */
+      /** @description column -> {asserted, propagated} Label jsons or null */
       labels?: {
         [key: string]: {
           [key: string]: unknown;
         };
       };
-      /**
-       * Payload
-       * @default null
-       */
-      payload: {
+      /** @description number of the run that made it */
+      made_by?: number | null;
+      name: string;
+      /** @default 0 */
+      number: number;
+      payload?: {
         [key: string]: unknown;
       } | null;
-      /**
-       * Reference
-       * @default null
-       */
-      reference: {
+      reference?: {
         [key: string]: unknown;
       } | null;
-      /**
-       * Created By
-       * @default
-       */
-      created_by: string;
-      /**
-       * Created At
-       * @default null
-       */
-      created_at: string | null;
-      /**
-       * Made By
-       * @description number of the run that made it
-       * @default null
-       */
-      made_by: number | null;
-      /**
-       * Versions
-       * @description [{number, version, created_at, rows}] on GET of one dataset
-       */
+      rows?: number | null;
+      /** @default  */
+      type: string;
+      /** @description content digest */
+      version: string;
+      /** @description [{number, version, created_at, rows}] on GET of one dataset */
       versions?: {
         [key: string]: unknown;
       }[];
     };
-    /**
-     * DiffView
-     * @description What differs between two versions of a module.
-     */
+    /** @description What differs between two versions of a module. */
     DiffView: {
-      /** Name */
-      name: string;
-      /** A */
       a: number;
-      /** B */
       b: number;
-      /**
-       * Same Code
-       * @description formatting and comments apart, both run the same code
-       */
-      same_code: boolean;
-      /** Units */
-      units: components['schemas']['UnitDiff'][];
-      /**
-       * Lock
-       * @description distribution -> [version in a, version in b]
-       */
+      /** @description distribution -> [version in a, version in b] */
       lock: {
         [key: string]: string[];
       };
+      name: string;
+      /** @description formatting and comments apart, both run the same code */
+      same_code: boolean;
+      units: components['schemas']['UnitDiff'][];
     };
-    /**
-     * EdgeView
-     * @description One column edge between named things.
-     */
+    /** @description One column edge between named things. */
     EdgeView: {
-      /** Output */
-      output: string;
-      /** Output Column */
-      output_column: string;
-      /** Input */
-      input: string;
-      /** Input Column */
-      input_column: string;
-      /** Kind */
-      kind: string;
-      /**
-       * Subtype
-       * @default
-       */
-      subtype: string;
-      /**
-       * Run
-       * @default 0
-       */
-      run: number;
-      /**
-       * Module
-       * @default
-       */
-      module: string;
-      /**
-       * Depth
-       * @default 1
-       */
+      /** @default 1 */
       depth: number;
+      input: string;
+      input_column: string;
+      kind: string;
+      /** @default  */
+      module: string;
+      output: string;
+      output_column: string;
+      /** @default 0 */
+      run: number;
+      /** @default  */
+      subtype: string;
     };
-    /**
-     * ErrorBody
-     * @description What went wrong; clients branch on `code`.
-     */
+    /** @description What went wrong; clients branch on `code`. */
     ErrorBody: {
-      /** Code */
       code: string;
-      /** Message */
-      message: string;
-      /**
-       * Subject
-       * @default
-       */
-      subject: string;
-      /**
-       * Hint
-       * @default
-       */
+      /** @default  */
       hint: string;
+      message: string;
+      /** @default  */
+      subject: string;
     };
-    /**
-     * ErrorView
-     * @description The body of every answer that is not a success.
-     */
+    /** @description The body of every answer that is not a success. */
     ErrorView: {
       error: components['schemas']['ErrorBody'];
     };
-    /**
-     * EventView
-     * @description One event of `/events`: ids and states only.
-     */
+    /** @description One event of `/events`: ids and states only. */
     EventView: {
-      /** Cursor */
+      /** Format: date-time */
+      at: string;
       cursor: number;
-      /** Kind */
       kind: string;
-      /** Subject */
-      subject: string;
-      /** State */
       state: {
         [key: string]: unknown;
       };
-      /**
-       * At
-       * Format: date-time
-       */
-      at: string;
+      subject: string;
     };
     /**
-     * ExecutorView
      * @description One executor and its workers.
      *
      *     Attributes:
@@ -341,79 +1636,41 @@ export interface components {
      *         members: One object a worker: {"worker", "pid", "state", "run"}.
      */
     ExecutorView: {
-      /** Name */
-      name: string;
-      /** Ready */
-      ready: boolean;
-      /**
-       * Workers
-       * @default 0
-       */
-      workers: number;
-      /**
-       * Busy
-       * @default 0
-       */
+      /** @default 0 */
       busy: number;
-      /**
-       * Queued
-       * @default 0
-       */
-      queued: number;
-      /**
-       * Detail
-       * @default
-       */
+      /** @default  */
       detail: string;
-      /** Members */
       members?: {
         [key: string]: unknown;
       }[];
-    };
-    /**
-     * Handshake
-     * @description Who answers here.
-     */
-    Handshake: {
-      /**
-       * Api
-       * @default 1
-       */
-      api: number;
-      /** Version */
-      version: string;
-      /** Home */
-      home: string;
-      /** Pid */
-      pid: number;
-      /** User */
-      user: string;
-      /**
-       * Blobs
-       * @description folder of the blobs when the caller may use it directly, else null
-       */
-      blobs: string | null;
-      /** Executors */
-      executors: string[];
-    };
-    /**
-     * HeadView
-     * @description The first rows of a dataset as text.
-     */
-    HeadView: {
-      /** Name */
       name: string;
-      /** Columns */
+      /** @default 0 */
+      queued: number;
+      ready: boolean;
+      /** @default 0 */
+      workers: number;
+    };
+    /** @description Who answers here. */
+    Handshake: {
+      /** @default 1 */
+      api: number;
+      /** @description folder of the blobs when the caller may use it directly, else null */
+      blobs: string | null;
+      executors: string[];
+      home: string;
+      pid: number;
+      user: string;
+      version: string;
+    };
+    /** @description The first rows of a dataset as text. */
+    HeadView: {
       columns: string[];
-      /** Dtypes */
       dtypes: string[];
-      /** Rows */
+      name: string;
       rows: string[][];
-      /** Total */
       total: number | null;
     };
     /**
-     * LineageView
      * @description Edges around one thing, and the labels of the columns on them.
      *
      *     Attributes:
@@ -421,189 +1678,102 @@ export interface components {
      *         widened: Why some edges are opaque.
      */
     LineageView: {
-      /** Subject */
-      subject: string;
-      /**
-       * Column
-       * @default
-       */
+      /** @default  */
       column: string;
       /**
-       * Direction
        * @default up
        * @enum {string}
        */
       direction: 'up' | 'down';
-      /** Edges */
       edges: components['schemas']['EdgeView'][];
-      /** Labels */
       labels?: {
         [key: string]: {
           [key: string]: unknown;
         };
       };
-      /** Widened */
-      widened?: string[];
-      /**
-       * Truncated
-       * @default false
-       */
+      subject: string;
+      /** @default false */
       truncated: boolean;
+      widened?: string[];
     };
-    /**
-     * LogView
-     * @description What a run said, in order.
-     */
+    /** @description What a run said, in order. */
     LogView: {
-      /** Run */
-      run: string;
-      /** Number */
-      number: number;
-      /** Log */
       log: {
         [key: string]: unknown;
       }[];
-      /** Text */
+      number: number;
+      run: string;
       text: string;
     };
-    /**
-     * MissingRequest
-     * @description Digests to look for.
-     */
+    /** @description Digests to look for. */
     MissingRequest: {
-      /** Digests */
       digests: string[];
     };
-    /**
-     * MissingView
-     * @description Those of them that are not here.
-     */
+    /** @description Those of them that are not here. */
     MissingView: {
-      /** Missing */
       missing: string[];
     };
-    /**
-     * ModuleList
-     * @description Modules by name.
-     */
+    /** @description Modules by name. */
     ModuleList: {
-      /** Modules */
       modules: components['schemas']['ModuleView'][];
     };
-    /**
-     * ModuleView
-     * @description One module; `versions` is filled on GET of one module.
-     */
+    /** @description One module; `versions` is filled on GET of one module. */
     ModuleView: {
-      /** Name */
-      name: string;
-      /** Kind */
-      kind: string;
-      /** Latest Number */
-      latest_number: number;
-      /**
-       * Tags
-       * @description shared tag -> version number
-       */
-      tags?: {
-        [key: string]: number;
-      };
-      /**
-       * Dev
-       * @description number of the caller's dev version
-       * @default null
-       */
-      dev: number | null;
-      /** Interface */
+      created_at?: string | null;
+      /** @description number of the caller's dev version */
+      dev?: number | null;
       interface?: {
         [key: string]: unknown;
       };
-      /**
-       * Last Run
-       * @description {number, id, state, reused, ended_at}
-       * @default null
-       */
-      last_run: {
+      kind: string;
+      /** @description {number, id, state, reused, ended_at} */
+      last_run?: {
         [key: string]: unknown;
       } | null;
-      /**
-       * Created At
-       * @default null
-       */
-      created_at: string | null;
-      /** Versions */
+      latest_number: number;
+      name: string;
+      /** @description shared tag -> version number */
+      tags?: {
+        [key: string]: number;
+      };
       versions?: components['schemas']['VersionView'][];
     };
-    /**
-     * PublishRequest
-     * @description A version to keep, and the shared tag to move to it ("" for none).
-     */
+    /** @description A version to keep, and the shared tag to move to it ("" for none). */
     PublishRequest: {
-      /** Name */
-      name: string;
-      /** Bundle */
       bundle: {
         [key: string]: unknown;
       };
       /**
-       * Tests
-       * @description sources added as test units
-       */
-      tests?: string[];
-      /**
-       * Tag
-       * @default latestAlpha
-       */
-      tag: string;
-      /**
-       * Expect
        * @description version id the tag must stand on; null for no tag yet; * for any
        * @default *
        */
       expect: string | null;
+      name: string;
+      /** @default latestAlpha */
+      tag: string;
+      /** @description sources added as test units */
+      tests?: string[];
     };
-    /**
-     * RerunRequest
-     * @description The same run again.
-     */
+    /** @description The same run again. */
     RerunRequest: {
-      /**
-       * Run
-       * @description ULID made by the sender
-       */
-      run: string;
-      /**
-       * Reuse
-       * @default true
-       */
+      /** @default true */
       reuse: boolean;
+      /** @description ULID made by the sender */
+      run: string;
+      /** @default 0 */
+      wait_s: number;
       /**
-       * Where
        * @default auto
        * @enum {string}
        */
       where: 'auto' | 'local' | 'ray' | 'kernel';
-      /**
-       * Wait S
-       * @default 0
-       */
-      wait_s: number;
     };
-    /**
-     * RunList
-     * @description A page of runs, newest first; `before` of the next page is the last number.
-     */
+    /** @description A page of runs, newest first; `before` of the next page is the last number. */
     RunList: {
-      /** Runs */
+      next_before?: number | null;
       runs: components['schemas']['RunView'][];
-      /**
-       * Next Before
-       * @default null
-       */
-      next_before: number | null;
     };
     /**
-     * RunRequest
      * @description A wish to run one version on fixed inputs.
      *
      *     `values` are the digests of the bound arguments ("window_days") and of free data ("global:base"); with them alone the
@@ -611,168 +1781,101 @@ export interface components {
      *     `bundle` or `payload`. A run without a notebook (command line, panel, API) sends `parameters` and `datasets` instead.
      */
     RunRequest: {
+      /** @description calling.ambient.take() */
+      ambient?: {
+        [key: string]: unknown;
+      };
+      /** @description calling.ambient.key(ambient): enters the memo key */
+      ambient_key?: {
+        [key: string]: string;
+      };
       /**
-       * Run
-       * @description ULID made by the sender; sending it twice is one run
-       */
-      run: string;
-      /**
-       * Module
-       * @description namespace/name, with @tag, @vN or @digest when neither version nor bundle is sent
-       */
-      module: string;
-      /**
-       * Version
-       * @description bundle id; empty for the bundle sent along or what the name resolves to
-       * @default
-       */
-      version: string;
-      /**
-       * Bundle
        * @description core.bundle.Bundle.to_json()
        * @default null
        */
       bundle: {
         [key: string]: unknown;
       } | null;
+      /** @default 0 */
+      cpus: number;
+      /** @default  */
+      cwd: string;
+      /** @description parameter -> dataset name[@version] */
+      datasets?: {
+        [key: string]: string;
+      };
+      /** @description environment variables the code names -> present value's digest, null when unset */
+      env?: {
+        [key: string]: string | null;
+      };
+      /** @default 0 */
+      gpus: number;
+      /** @description what capture saw: Impurity jsons */
+      impurities?: {
+        [key: string]: unknown;
+      }[];
       /**
-       * Origins
-       * @description unit -> [file, first line] for tracebacks
+       * @description the sender can run it in its own process when no worker can
+       * @default false
        */
+      kernel: boolean;
+      /** @default 0 */
+      memory_bytes: number;
+      /** @description namespace/name, with @tag, @vN or @digest when neither version nor bundle is sent */
+      module: string;
+      /** @description unit -> [file, first line] for tracebacks */
       origins?: {
         [key: string]: unknown[];
       };
       /**
-       * Values
-       * @description name or global:NAME -> Value json
+       * @description names a cell gives back; null for all it binds or mutates
+       * @default null
        */
-      values?: {
-        [key: string]: {
-          [key: string]: unknown;
-        };
+      outputs: string[] | null;
+      /** @description parameter -> JSON value, merged over the defaults */
+      parameters?: {
+        [key: string]: unknown;
       };
       /**
-       * Payload
        * @description Payload json; its graph as wire.task.Task.inputs says
        * @default null
        */
       payload: {
         [key: string]: unknown;
       } | null;
-      /**
-       * Datasets
-       * @description parameter -> dataset name[@version]
-       */
-      datasets?: {
-        [key: string]: string;
-      };
-      /**
-       * Parameters
-       * @description parameter -> JSON value, merged over the defaults
-       */
-      parameters?: {
-        [key: string]: unknown;
-      };
-      /**
-       * Ambient
-       * @description calling.ambient.take()
-       */
-      ambient?: {
-        [key: string]: unknown;
-      };
-      /**
-       * Ambient Key
-       * @description calling.ambient.key(ambient): enters the memo key
-       */
-      ambient_key?: {
-        [key: string]: string;
-      };
-      /**
-       * Env
-       * @description environment variables the code names -> present value's digest, null when unset
-       */
-      env?: {
-        [key: string]: string | null;
-      };
-      /**
-       * Cwd
-       * @default
-       */
-      cwd: string;
-      /**
-       * Impurities
-       * @description what capture saw: Impurity jsons
-       */
-      impurities?: {
-        [key: string]: unknown;
-      }[];
-      /**
-       * Outputs
-       * @description names a cell gives back; null for all it binds or mutates
-       * @default null
-       */
-      outputs: string[] | null;
-      /**
-       * Where
-       * @default auto
-       * @enum {string}
-       */
-      where: 'auto' | 'local' | 'ray' | 'kernel';
-      /**
-       * Cpus
-       * @default 0
-       */
-      cpus: number;
-      /**
-       * Gpus
-       * @default 0
-       */
-      gpus: number;
-      /**
-       * Memory Bytes
-       * @default 0
-       */
-      memory_bytes: number;
-      /**
-       * Timeout S
-       * @default 0
-       */
-      timeout_s: number;
-      /**
-       * Seed
-       * @default null
-       */
+      /** @default true */
+      reuse: boolean;
+      /** @description ULID made by the sender; sending it twice is one run */
+      run: string;
+      /** @default null */
       seed: number | null;
       /**
-       * Reuse
-       * @default true
-       */
-      reuse: boolean;
-      /**
-       * Tag Dev
        * @description move the sender's dev tag forward
        * @default true
        */
       tag_dev: boolean;
+      /** @default 0 */
+      timeout_s: number;
+      /** @description name or global:NAME -> Value json */
+      values?: {
+        [key: string]: {
+          [key: string]: unknown;
+        };
+      };
       /**
-       * Kernel
-       * @description the sender can run it in its own process when no worker can
-       * @default false
-       */
-      kernel: boolean;
-      /**
-       * Zone
+       * @description bundle id; empty for the bundle sent along or what the name resolves to
        * @default
        */
-      zone: string;
-      /**
-       * Wait S
-       * @default 0
-       */
+      version: string;
+      /** @default 0 */
       wait_s: number;
+      /**
+       * @default auto
+       * @enum {string}
+       */
+      where: 'auto' | 'local' | 'ray' | 'kernel';
     };
     /**
-     * RunView
      * @description A run as people see it.
      *
      *     Attributes:
@@ -781,331 +1884,164 @@ export interface components {
      *         edges: How many column edges it recorded, by kind in `edge_kinds`.
      */
     RunView: {
-      /** Id */
+      /** @default  */
+      actor: string;
+      /** @default  */
+      attempt: string;
+      cloned_from?: number | null;
+      created_at?: string | null;
+      /** @description number of the sender's newer dev version, when this one is older */
+      dev_newer?: number | null;
+      edge_kinds?: {
+        [key: string]: number;
+      };
+      /** @default 0 */
+      edges: number;
+      effects?: {
+        [key: string]: unknown;
+      };
+      ended_at?: string | null;
+      /** @default  */
+      executor: string;
+      /** @description Failure json */
+      failure?: {
+        [key: string]: unknown;
+      } | null;
+      /** @default 0 */
+      fence: number;
       id: string;
-      /**
-       * Number
-       * @default 0
-       */
-      number: number;
-      /**
-       * Module
-       * @default
-       */
-      module: string;
-      /**
-       * Version
-       * @default
-       */
-      version: string;
-      /**
-       * Version Number
-       * @default 0
-       */
-      version_number: number;
-      /**
-       * Kind
-       * @default
-       */
+      impurities?: {
+        [key: string]: unknown;
+      }[];
+      /** @default  */
       kind: string;
+      log?: {
+        [key: string]: unknown;
+      }[];
+      /** @default  */
+      module: string;
+      needs?: string[];
+      /** @default 0 */
+      number: number;
+      /** @description Payload json */
+      outputs?: {
+        [key: string]: unknown;
+      } | null;
+      /** @description parameters, datasets and options, for a clone form; on GET only */
+      request?: {
+        [key: string]: unknown;
+      };
+      /** @default false */
+      reused: boolean;
+      /** @description number of the run whose result this is */
+      reused_from?: number | null;
+      started_at?: string | null;
       /**
-       * State
        * @default
        * @enum {string}
        */
       state: '' | 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
       /**
-       * Reused
-       * @default false
-       */
-      reused: boolean;
-      /**
-       * Reused From
-       * @description number of the run whose result this is
-       * @default null
-       */
-      reused_from: number | null;
-      /**
-       * Stored
        * @description whether a next run may reuse this one
        * @default false
        */
       stored: boolean;
-      /**
-       * Why
-       * @default
-       */
-      why: string;
-      /**
-       * Executor
-       * @default
-       */
-      executor: string;
-      /** Needs */
-      needs?: string[];
-      /**
-       * Attempt
-       * @default
-       */
-      attempt: string;
-      /**
-       * Fence
-       * @default 0
-       */
-      fence: number;
-      /**
-       * Outputs
-       * @description Payload json
-       * @default null
-       */
-      outputs: {
-        [key: string]: unknown;
-      } | null;
-      /** Log */
-      log?: {
-        [key: string]: unknown;
-      }[];
-      /** Effects */
-      effects?: {
-        [key: string]: unknown;
-      };
-      /** Impurities */
-      impurities?: {
-        [key: string]: unknown;
-      }[];
-      /** Warnings */
-      warnings?: components['schemas']['WarningView'][];
-      /**
-       * Edges
-       * @default 0
-       */
-      edges: number;
-      /** Edge Kinds */
-      edge_kinds?: {
-        [key: string]: number;
-      };
-      /** Usage */
       usage?: {
         [key: string]: unknown;
       };
-      /**
-       * Failure
-       * @description Failure json
-       * @default null
-       */
-      failure: {
-        [key: string]: unknown;
-      } | null;
-      /**
-       * Created At
-       * @default null
-       */
-      created_at: string | null;
-      /**
-       * Started At
-       * @default null
-       */
-      started_at: string | null;
-      /**
-       * Ended At
-       * @default null
-       */
-      ended_at: string | null;
-      /**
-       * Cloned From
-       * @default null
-       */
-      cloned_from: number | null;
-      /**
-       * Actor
-       * @default
-       */
-      actor: string;
-      /**
-       * Dev Newer
-       * @description number of the sender's newer dev version, when this one is older
-       * @default null
-       */
-      dev_newer: number | null;
-      /**
-       * Request
-       * @description parameters, datasets and options, for a clone form; on GET only
-       */
-      request?: {
-        [key: string]: unknown;
-      };
-    };
-    /**
-     * StatusView
-     * @description How the service is.
-     */
-    StatusView: {
-      /** Version */
+      /** @default  */
       version: string;
-      /** Home */
-      home: string;
-      /** Pid */
-      pid: number;
-      /** User */
-      user: string;
-      /** Address */
+      /** @default 0 */
+      version_number: number;
+      warnings?: components['schemas']['WarningView'][];
+      /** @default  */
+      why: string;
+    };
+    /** @description How the service is. */
+    StatusView: {
       address: string;
-      /**
-       * Started At
-       * Format: date-time
-       */
-      started_at: string;
-      /** Uptime S */
-      uptime_s: number;
-      /**
-       * Runs
-       * @description state -> number of runs in it
-       */
+      executors: components['schemas']['ExecutorView'][];
+      home: string;
+      /** @description the service's log file */
+      log: string;
+      pid: number;
+      /** @description state -> number of runs in it */
       runs: {
         [key: string]: number;
       };
-      /** Executors */
-      executors: components['schemas']['ExecutorView'][];
-      /**
-       * Log
-       * @description the service's log file
-       */
-      log: string;
+      /** Format: date-time */
+      started_at: string;
+      uptime_s: number;
+      user: string;
+      version: string;
     };
-    /**
-     * TagRequest
-     * @description Where a tag goes.
-     */
+    /** @description Where a tag goes. */
     TagRequest: {
       /**
-       * Version
-       * @description vN, tag or digest
-       */
-      version: string;
-      /**
-       * Expect
        * @description version id the tag must stand on; null for no tag yet; * for any
        * @default *
        */
       expect: string | null;
-    };
-    /**
-     * TagView
-     * @description Where a tag stands.
-     */
-    TagView: {
-      /** Name */
-      name: string;
-      /** Tag */
-      tag: string;
-      /** Version */
+      /** @description vN, tag or digest */
       version: string;
-      /** Number */
-      number: number;
     };
-    /**
-     * UnitDiff
-     * @description One unit that differs.
-     */
-    UnitDiff: {
-      /** Role */
-      role: string;
-      /** Name */
+    /** @description Where a tag stands. */
+    TagView: {
       name: string;
-      /**
-       * Change
-       * @enum {string}
-       */
+      number: number;
+      tag: string;
+      version: string;
+    };
+    /** @description One unit that differs. */
+    UnitDiff: {
+      /** @enum {string} */
       change: 'added' | 'removed' | 'changed';
-      /**
-       * Text
-       * @description unified diff
-       */
+      name: string;
+      role: string;
+      /** @description unified diff */
       text: string;
     };
-    /**
-     * VersionView
-     * @description One version of a module.
-     */
+    /** @description One version of a module. */
     VersionView: {
-      /** Name */
-      name: string;
-      /** Number */
-      number: number;
-      /** Id */
-      id: string;
-      /** Ref */
-      ref: string;
-      /** Kind */
-      kind: string;
-      /**
-       * Entry
-       * @default
-       */
-      entry: string;
-      /**
-       * Code Digest
-       * @default
-       */
+      bundle?: {
+        [key: string]: unknown;
+      } | null;
+      /** @default  */
       code_digest: string;
-      /**
-       * New
-       * @default false
-       */
-      new: boolean;
-      /**
-       * Wheel
-       * @description file name of its wheel; empty for a cell module
-       * @default
-       */
-      wheel: string;
-      /** Tags */
-      tags?: string[];
-      /**
-       * Created By
-       * @default
-       */
+      created_at?: string | null;
+      /** @default  */
       created_by: string;
-      /**
-       * Created At
-       * @default null
-       */
-      created_at: string | null;
-      /** Interface */
+      /** @default  */
+      entry: string;
+      id: string;
       interface?: {
         [key: string]: unknown;
       };
+      kind: string;
+      name: string;
+      /** @default false */
+      new: boolean;
+      number: number;
+      ref: string;
       /**
-       * Source
        * @description the main unit's text
        * @default
        */
       source: string;
+      tags?: string[];
       /**
-       * Bundle
-       * @default null
+       * @description file name of its wheel; empty for a cell module
+       * @default
        */
-      bundle: {
-        [key: string]: unknown;
-      } | null;
+      wheel: string;
     };
-    /**
-     * WarningView
-     * @description Something new and labelled reached an output.
-     */
+    /** @description Something new and labelled reached an output. */
     WarningView: {
-      /** Output */
-      output: string;
-      /** Column */
       column: string;
-      /** Label */
-      label: string;
-      /**
-       * From
-       * @description dataset.column it came from
-       */
+      /** @description dataset.column it came from */
       from: string;
-      /** Text */
+      label: string;
+      output: string;
       text: string;
     };
   };

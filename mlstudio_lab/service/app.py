@@ -343,6 +343,10 @@ def _describe(app: FastAPI) -> None:
         for path in schema["paths"].values():
             for operation in path.values():
                 operation["responses"]["default"] = refused
+                operation["responses"].pop("422", None)
+        # FastAPI's own shape of an invalid request, which `on_invalid` never sends.
+        for unsent in ("HTTPValidationError", "ValidationError"):
+            parts.pop(unsent, None)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
