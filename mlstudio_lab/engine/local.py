@@ -194,9 +194,6 @@ class LocalPool:
             if retire:
                 self._replace(worker)
             self._drain()
-        elif "retire" in message:
-            # Found out after the answer that the code left something behind in its process.
-            self._replace(worker)
         elif "error" in message:
             # It could not even read the task: nothing will come of it.
             done = self._jobs.pop(worker.attempt, None)
