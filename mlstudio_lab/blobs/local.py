@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from mlstudio_lab.blobs.disk import make_folder, storage, sync, sync_folder, write_all
 from mlstudio_lab.blobs.header import SIZE, Header, blob_digest, check_digest, is_digest
 from mlstudio_lab.blobs.store import Blob, BlobRef
-from mlstudio_lab.core.errors import Corrupt, Incompatible, NotFound
+from mlstudio_lab.core.errors import Corrupt, Incompatible, NotFound, StorageFailed
 
 _MOST_KNOWN: Final = 200_000
 """Digests whose verification is remembered; beyond, the memory starts anew."""
@@ -136,7 +136,11 @@ class LocalBlobs:
         return BlobRef(digest, blob.kind, blob.bytes)
 
     def iter(self) -> Iterator[str]:
-        """The digests of all stored blobs, in order; files that are not blobs are passed over."""
+        """The digests of all stored blobs, in order; files that are not blobs are passed over.
+
+        Raises:
+            StorageFailed: A folder cannot be read.
+        """
         for folder in sorted(_names(self.root)):
             for rest in sorted(_names(self.root / folder)):
                 if len(folder) == 2 and is_digest(folder + rest):
@@ -242,6 +246,10 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise StorageFailed(
+            f"{folder} cannot be read: {error.strerror}", subject=str(folder), hint="give its owner the right to read it"
+        ) from error
 
 
 def _corrupt(digest: str, how: str) -> Corrupt:

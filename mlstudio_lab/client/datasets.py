@@ -268,9 +268,11 @@ def _frame(data: Any, name: str) -> Any:
 
     path = Path(data)
     kind = _READERS.get(path.suffix.lower())
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder", subject=str(path), hint="name one file in it")
     if not path.is_file():
         raise NotFound(
-            f"there is no file {path.name}", subject=str(path), hint=near_matches(path.name, _siblings(path)) or "check the path"
+            f"there is no file {path.name or path}", subject=str(path), hint=near_matches(path.name, _siblings(path)) or "check the path"
         )
     if kind is None:
         raise BadInput(f"{path.name} is of no kind that can be read", subject=name, hint=f"known are {', '.join(_READERS)}")

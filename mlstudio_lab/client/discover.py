@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -22,6 +23,7 @@ from mlstudio_lab.settings import Settings
 START_DEADLINE_S: Final = 20.0
 """Longest time a service may take from nothing to its first answer."""
 
+_LEAST_FREE_BYTES: Final = 100_000
 _POLL_S: Final = 0.02
 _LOG_TAIL_LINES: Final = 8
 
@@ -175,6 +177,8 @@ def _start(settings: Settings, deadline: float) -> Address:
                 break
         time.sleep(_POLL_S)
     state = f"it ended with code {child.returncode}" if child.poll() is not None else "it is still starting"
+    if shutil.disk_usage(settings.home).free < _LEAST_FREE_BYTES:
+        state += "; the disk of the home is full"
     tail = log_tail(settings.home)
     raise Unavailable(
         f"the studio of {settings.home} did not come up: {state}" + (f"\n{tail}" if tail else ""),

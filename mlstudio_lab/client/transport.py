@@ -148,13 +148,14 @@ class Transport:
                     connection = self._local.connection = Connection(self.address, _TIMEOUT_S)
                 lines = self._json_headers if headers is None else _lines({**self._headers, **headers})
                 response = connection.request(method, url, lines, data)
+            except StudioError:
+                # A studio that could not be started says why; its error is a lost connection's only by its base class.
+                raise
             except _LOST as error:
                 self.close()
-                self._address = None
+                address, self._address = self._address, None
                 if pause is None:
-                    raise Unavailable(
-                        "the studio does not answer", subject=url.partition("?")[0], hint="look at: mlstudio status"
-                    ) from error
+                    raise _unanswered(address, url) from error
                 time.sleep(pause)
                 continue
             except BaseException:
@@ -171,6 +172,12 @@ class Transport:
 
 def _lines(headers: dict[str, str]) -> str:
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+
+def _unanswered(address: Address | None, url: str) -> Unavailable:
+    if address is None or address.socket is not None:
+        return Unavailable("the studio does not answer", subject=url.partition("?")[0], hint="look at: mlstudio status")
+    return Unavailable(f"the studio at {address.base} does not answer", subject=address.base, hint="check --url or MLSTUDIO_URL")
 
 
 def _error(status: int, body: bytes) -> StudioError:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mlstudio_lab.blobs.store import Blobs
-from mlstudio_lab.core.errors import CannotCross
+from mlstudio_lab.core.errors import CannotCross, StorageFailed
 from mlstudio_lab.data import marks
 from mlstudio_lab.data.code_refs import CodeRefs
 from mlstudio_lab.data.codecs.encoded import framed
@@ -156,13 +156,15 @@ class _Packing:
 
         Raises:
             CannotCross: Something in it cannot be carried.
+            StorageFailed: Its blobs cannot be written.
         """
         out = io.BytesIO()
         pickler = _Pickler(out, self) if self.known is None else _ReferringPickler(out, self, self.known)
         try:
             for value in values:
                 pickler.dump(value)
-        except CannotCross:
+        except (CannotCross, StorageFailed):
+            # A full disk says nothing about the value.
             raise
         except RecursionError as error:
             raise CannotCross("nested too deeply to be carried", subject="nesting", hint="flatten it, or use --where kernel") from error
@@ -214,7 +216,7 @@ class _Packing:
         return marks.leaf, (at,)
 
     def _view(self, value: Any) -> tuple[Any, ...] | None:
-        if self.known is not None and type(value).__name__ == "ndarray" and type(value.base).__name__ == "ndarray":
+        if self.known is not None and id(value) not in self._stands_for and type(value).__name__ == type(value.base).__name__ == "ndarray":
             return self._view_of_known(value, self.known)
         if not self._owners or type(value).__name__ != "ndarray":
             return None
@@ -226,7 +228,6 @@ class _Packing:
         owner = memory[0]
         offset = value.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
         return marks.looking_at, (owner, offset, dtype_text(value.dtype), value.shape, value.strides, bool(value.flags.writeable))
-
 
     def _view_of_known(self, value: Any, known: NodeTable) -> tuple[Any, ...] | None:
         """A result that looks at the memory of an array the other side has, as a look at that very array."""

@@ -68,9 +68,12 @@ class Waiting:
 
     def __init__(self) -> None:
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self._closed = False
 
     async def until(self, name: str, timeout_s: float) -> bool:
-        """Waits for `notify(name)`; False when it did not come in time."""
+        """Waits for `notify(name)`; False when it did not come in time, at once when all waiting is over."""
+        if self._closed:
+            return False
         future = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(name, set()).add(future)
         try:
@@ -90,3 +93,9 @@ class Waiting:
         for future in self._waiters.get(name, ()):
             if not future.done():
                 future.set_result(None)
+
+    def close(self) -> None:
+        """Wakes everybody, and nobody waits from now on: whoever asks is answered with what there is."""
+        self._closed = True
+        for name in list(self._waiters):
+            self.notify(name)

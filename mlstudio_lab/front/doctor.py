@@ -120,6 +120,8 @@ def _home(settings: Settings) -> list[Check]:
             writable, detail = True, str(home)
         except OSError as error:
             writable, detail = False, f"{home}: {error.strerror}"
+    elif home.exists():
+        writable, detail = False, f"{home} is not a folder"
     else:
         writable = os.access(nearest, os.W_OK | os.X_OK)
         detail = f"{home} is not there yet" + ("" if writable else f" and {nearest} is read-only")

@@ -17,11 +17,11 @@ from sqlalchemy.sql import ClauseElement
 from mlstudio_lab.blobs.store import Blobs
 from mlstudio_lab.core.bundle import Bundle
 from mlstudio_lab.core.clock import Clock
-from mlstudio_lab.core.errors import Corrupt, StudioError
+from mlstudio_lab.core.errors import Corrupt, StorageFailed, StudioError
 from mlstudio_lab.ledger import audit
 from mlstudio_lab.ledger.connection import Connection, Statement
 from mlstudio_lab.ledger.ledger import Ledger
-from mlstudio_lab.ledger.roots import needed_blobs
+from mlstudio_lab.ledger.roots import garbled, needed_blobs
 from mlstudio_lab.ledger.tables import bundles, locks
 
 
@@ -116,6 +116,9 @@ def check(ledger: Ledger, blobs: Blobs) -> list[Finding]:
     findings += _ask(ledger, "audit", _chain)
     findings += _ask(ledger, "ledger.db", _references)
     findings += _ask(ledger, "ledger.db", _sources)
+    findings += _ask(
+        ledger, "ledger.db", lambda c: (Finding(where, "what is written about it is not JSON any more") for where in garbled(c))
+    )
     damaged = list(_damaged(blobs))
     findings += damaged
     known = {finding.where for finding in damaged}
@@ -189,11 +192,14 @@ def _sources(c: Connection) -> Iterator[Finding]:
 
 
 def _damaged(blobs: Blobs) -> Iterator[Finding]:
-    for digest in blobs.iter():
-        try:
-            blobs.verify(digest)
-        except StudioError as error:
-            yield Finding(f"blob {digest}", error.message)
+    try:
+        for digest in blobs.iter():
+            try:
+                blobs.verify(digest)
+            except StudioError as error:
+                yield Finding(f"blob {digest}", error.message)
+    except StorageFailed as error:
+        yield Finding("blobs", error.message)
 
 
 def _missing(c: Connection, blobs: Blobs, known: set[str]) -> Iterator[Finding]:

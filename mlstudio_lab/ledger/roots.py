@@ -69,6 +69,18 @@ def needed_blobs(c: Connection) -> Iterator[Root]:
                     yield Root(where, digest)
 
 
+def garbled(c: Connection) -> Iterator[str]:
+    """What holds a document that is not JSON any more."""
+    for where, texts in _documents(c):
+        for text in texts:
+            if text and not _DIGEST.fullmatch(text):
+                try:
+                    from_text(text)
+                except (ValueError, RecursionError):
+                    yield where
+                    break
+
+
 def _documents(c: Connection) -> Iterator[tuple[str, tuple[str | None, ...]]]:
     for row in c.each(_RUNS):
         yield f"run {row[0]}", row[1:]

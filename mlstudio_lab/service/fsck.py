@@ -11,7 +11,7 @@ from typing import Any
 from mlstudio_lab.blobs.local import LocalBlobs
 from mlstudio_lab.core.errors import StudioError
 from mlstudio_lab.ledger.fsck import check
-from mlstudio_lab.ledger.ledger import Ledger
+from mlstudio_lab.ledger.ledger import FILE, Ledger
 from mlstudio_lab.service.clock import SystemClock
 
 
@@ -26,6 +26,9 @@ def examine(home: Path) -> dict[str, Any]:
         True
     """
     blobs = LocalBlobs(home / "blobs")
+    if not (home / "ledger" / FILE).exists() and next(blobs.iter(), None) is not None:
+        gone = {"where": f"{home / 'ledger' / FILE}", "what": "it is gone and blobs are there; a backup of the whole home restores it"}
+        return {"ok": False, "home": str(home), "findings": [gone]}
     with Ledger.open(home / "ledger", SystemClock(), writing=False) as ledger:
         findings = [{"where": found.where, "what": found.what} for found in check(ledger, blobs)]
     return {"ok": not findings, "home": str(home), "findings": findings}

@@ -85,6 +85,7 @@ class Service:
         self._pool = pool
         self._server: Any = None
         self._everything = False
+        self._announced = False
         self._bell: Bell | None = None
         self._engine: Engine | None = None
         self._seen = 0.0
@@ -146,7 +147,7 @@ class Service:
                 else:
                     executor.leave()
             ledger.close()
-            if "socket" in self._listener.pointer:
+            if "socket" in self._listener.pointer and self._listener.is_there():
                 Path(self._listener.pointer["socket"]).unlink(missing_ok=True)
             log.info("stopped", pid=os.getpid())
         return 0
@@ -162,15 +163,27 @@ class Service:
             self._bell.close()
         if self._engine is not None:
             self._engine.running.dismiss()
+            self._engine.running.waiting.close()
         if self._server is not None:
             self._server.should_exit = True
 
     def _announce(self, executors: dict[str, Executor]) -> None:
         """Tells clients where we are, and only then brings up what takes long."""
-        place.write_pointer(self._settings.home, self._listener.pointer)
+        self._announced = True
+        self._point()
         for name, executor in executors.items():
             if name != "local":
                 executor.start()
+
+    def _point(self) -> None:
+        """Has the pointer say where we are; a full disk is tried again when the service next looks around."""
+        try:
+            if place.read_pointer(self._settings.home) != self._listener.pointer:
+                place.write_pointer(self._settings.home, self._listener.pointer)
+        except OSError as error:
+            import structlog
+
+            structlog.get_logger("service").error("pointer not written", reason=error.strerror)
 
     def _ray(self, clock: SystemClock) -> Executor | None:
         if importlib.util.find_spec("ray") is None:
@@ -185,7 +198,7 @@ class Service:
         self._seen = SystemClock().monotonic()
 
     async def _watch(self, engine: Engine) -> None:
-        """Stops a service nobody has used for `idle_s`, and one whose home was taken away."""
+        """Stops a service nobody has used for `idle_s`, and one whose home or socket was taken away; heals its pointer."""
         clock = SystemClock()
         self._touch()
         while True:
@@ -197,3 +210,8 @@ class Service:
                 self.stop(True)
             if not self._settings.home.is_dir():
                 self.stop(True)
+            elif not self._listener.is_there():
+                # Nobody can reach us any more, and nobody else may serve this home while we hold its lock.
+                self.stop(False)
+            elif self._announced:
+                self._point()

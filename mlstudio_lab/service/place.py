@@ -33,6 +33,7 @@ class Listener:
         pointer: What goes into `service.json`.
         token: Bearer token that callers must show; "" where the operating system names them.
         hosts: Allowed Host headers; empty for a Unix socket.
+        inode: Of the Unix socket's file; 0 for TCP.
     """
 
     sock: socket.socket
@@ -40,6 +41,16 @@ class Listener:
     pointer: dict[str, Any]
     token: str = ""
     hosts: frozenset[str] = frozenset()
+    inode: int = 0
+
+    def is_there(self) -> bool:
+        """Whether callers still reach us by our address: nobody removed the socket's file or put another in its place."""
+        if not self.inode:
+            return True
+        try:
+            return os.lstat(self.address).st_ino == self.inode
+        except OSError:
+            return False
 
 
 def prepare_home(home: Path) -> None:
@@ -53,8 +64,11 @@ def prepare_home(home: Path) -> None:
         for name in ("ledger", "blobs", "outcomes", "logs"):
             (home / name).mkdir(mode=0o700, exist_ok=True)
         probe = home / f".probe-{os.getpid()}"
-        probe.touch(mode=0o600)
-        probe.unlink()
+        try:
+            # With something in it: an empty file can be made on a full disk.
+            probe.write_bytes(bytes(4096))
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise StorageFailed(
             f"the home {home} cannot be written: {error.strerror}",
@@ -128,7 +142,8 @@ def listen(settings: Settings, folder: Path) -> Listener:
     finally:
         os.umask(mask)
     sock.listen(_BACKLOG)
-    return Listener(sock, str(path), {"runtime": str(folder), "socket": str(path), "pid": os.getpid(), "api": API})
+    pointer = {"runtime": str(folder), "socket": str(path), "pid": os.getpid(), "api": API}
+    return Listener(sock, str(path), pointer, inode=os.lstat(path).st_ino)
 
 
 def _clear(path: Path) -> None:
@@ -169,9 +184,13 @@ def write_pointer(home: Path, pointer: dict[str, Any]) -> None:
     """Tells clients where to go, in one step."""
     beside = home / f".service.json.{os.getpid()}"
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        json.dump(pointer, file)
-    beside.replace(home / "service.json")
+    try:
+        with os.fdopen(fd, "w") as file:
+            json.dump(pointer, file)
+        beside.replace(home / "service.json")
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def read_pointer(home: Path) -> dict[str, Any]:

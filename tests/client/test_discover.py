@@ -1,7 +1,9 @@
 """Finding and starting a service: races, deaths, and homes that cannot be."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -10,7 +12,8 @@ import time
 import pytest
 from home_rig import fresh_studio, running_home
 
-from mlstudio_lab.client.discover import ensure, find, log_tail
+from mlstudio_lab.client.discover import Address, ensure, find, log_tail
+from mlstudio_lab.client.transport import Transport
 from mlstudio_lab.core.errors import BadInput, StorageFailed, Unavailable
 from mlstudio_lab.settings import Settings
 
@@ -95,6 +98,50 @@ def test_finding_starts_nothing(tmp_path):
     assert find(Settings.read({}, home=tmp_path)) is None
     (tmp_path / "service.json").write_text("half a poin")
     assert find(Settings.read({}, home=tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "[]",
+        "null",
+        "5",
+        "{}",
+        '{"runtime": 5}',
+        '{"socket": 5}',
+        '{"socket": "/tmp/\\u0000"}',
+        '{"url": 5}',
+        '{"url": "http://127.0.0.1:x"}',
+    ],
+)
+def test_a_pointer_that_is_none_points_nowhere(tmp_path, written):
+    (tmp_path / "service.json").write_text(written)
+    assert find(Settings.read({}, home=tmp_path, url="")) is None
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="only Linux names the listener")
+def test_a_program_in_a_dead_services_place_is_not_the_service(tmp_path, runtime_root):
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(runtime_root / "taken.sock"))
+        other.listen()
+        pointer = {"socket": str(runtime_root / "taken.sock"), "pid": os.getpid(), "api": 1}
+        (tmp_path / "service.json").write_text(json.dumps(pointer))
+        assert find(Settings.read({}, home=tmp_path, url="")) is not None
+        (tmp_path / "service.json").write_text(json.dumps(pointer | {"pid": os.getpid() + 1}))
+        assert find(Settings.read({}, home=tmp_path, url="")) is None
+
+
+def test_a_studio_that_cannot_start_says_why_whatever_is_asked(tmp_path):
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger" / "ledger.db").write_bytes(b"this is not a database, and long enough to look like one" * 100)
+    with pytest.raises(Unavailable, match="did not come up"):
+        fresh_studio(tmp_path).runs.list()
+
+
+def test_an_address_where_nobody_is_is_named():
+    with pytest.raises(Unavailable) as caught:
+        Transport(lambda: Address("http://127.0.0.1:1")).get("/status")
+    assert "http://127.0.0.1:1" in caught.value.message and "--url" in caught.value.hint
 
 
 def test_a_url_is_taken_as_it_is_and_checked():

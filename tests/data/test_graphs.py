@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mlstudio_lab.blobs.local import LocalBlobs
-from mlstudio_lab.core.errors import CannotCross
+from mlstudio_lab.core.errors import CannotCross, StorageFailed
 from mlstudio_lab.data.code_refs import NoCode
 from mlstudio_lab.data.content import digest_values
 from mlstudio_lab.data.graph import NodeTable, apply_updates, can_update, code_in, pack, unpack
@@ -224,7 +224,9 @@ def test_every_kind_is_updated_in_place(blobs: LocalBlobs) -> None:
 
 
 def test_nothing_changed_means_no_updates(blobs: LocalBlobs) -> None:
-    run = Crossing(blobs, a=np.zeros(9), b=[{"k": {1, 2}}], c=pd.DataFrame({"x": ["a"]}), d=RandomForestRegressor(2).fit([[1], [2]], [1, 2]))
+    run = Crossing(
+        blobs, a=np.zeros(9), b=[{"k": {1, 2}}], c=pd.DataFrame({"x": ["a"]}), d=RandomForestRegressor(2).fit([[1], [2]], [1, 2])
+    )
     run.there["c"].loc[0], run.there["d"].predict([[1]])
     assert run.nodes.changed(run.before) == []
 
@@ -381,7 +383,12 @@ def test_an_array_that_changed_its_shape_is_refused_before_anything_changes(blob
 def test_can_update_is_told_beforehand() -> None:
     locked = np.zeros(2)
     locked.flags.writeable = False
-    assert all(map(can_update, ([], {}, set(), bytearray(), Point(1), Slotted(1), Guarded(), np.zeros(2), pd.DataFrame(), pl.DataFrame(), random.Random())))
+    assert all(
+        map(
+            can_update,
+            ([], {}, set(), bytearray(), Point(1), Slotted(1), Guarded(), np.zeros(2), pd.DataFrame(), pl.DataFrame(), random.Random()),
+        )
+    )
     assert not any(map(can_update, (1, "a", (1,), locked, pa.table({"a": [1]}), dt.date(2020, 1, 1), iter(()))))
 
 
@@ -430,3 +437,9 @@ def test_graphs_change_alike_on_both_sides(blobs: LocalBlobs, data: st.DataObjec
     assert back["result"] is run.known.nodes[-1]
     assert digests({**here, **back}) == digests({**run.there, "result": run.nodes.nodes[-1]})
     assert [id(node) for node in run.known.nodes] == identities
+
+
+def test_a_disk_that_cannot_be_written_is_not_the_values_fault(tmp_path):
+    (tmp_path / "blobs").write_text("")
+    with pytest.raises(StorageFailed):
+        pack({"x": pl.DataFrame({"a": [1]})}, LocalBlobs(tmp_path / "blobs"), NoCode())

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from mlstudio_lab.blobs.local import LocalBlobs
 from mlstudio_lab.front.cli.app import State, run
 from mlstudio_lab.front.cli.commands import root
 
@@ -207,6 +208,7 @@ def test_bad_usage_exits_2_with_a_hint(capfd, args, said):
         (["module", "publish", "nowhere.py:f", "--name", "a/b"], "no file"),
         (["module", "publish", "nowhere", "--name", "a/b"], "FILE.py:FUNCTION"),
         (["runs", "show", "9999"], "no run"),
+        (["dataset", "add", "people/x", "."], "is a folder"),
     ],
 )
 def test_a_refusal_exits_1_with_the_next_step(cli, published, args, said):
@@ -214,6 +216,23 @@ def test_a_refusal_exits_1_with_the_next_step(cli, published, args, said):
     assert err.startswith("error: ") and said in err
     error = cli(*args, "--json", code=1)[0]["error"]
     assert error["code"] and error["message"]
+
+
+@pytest.mark.parametrize("args", [[], ["runs"], ["module"]])
+def test_a_group_alone_shows_its_help(capfd, args):
+    assert run(root, args, State()) == 2
+    out, err = capfd.readouterr()
+    assert err.startswith("Usage: mlstudio") and "error:" not in err and not out
+    assert run(root, ["--json", *args], State()) == 2
+    assert json.loads(capfd.readouterr().out)["error"]["code"] == "bad_input"
+
+
+def test_fsck_names_a_ledger_that_is_gone(tmp_path, capfd):
+    LocalBlobs(tmp_path / "blobs").put("log/1", [b"hello"])
+    assert run(root, ["fsck", "--home", str(tmp_path), "--json"], State()) == 1
+    (finding,) = json.loads(capfd.readouterr().out)["findings"]
+    assert finding["where"].endswith("ledger.db") and "gone" in finding["what"]
+    assert not (tmp_path / "ledger").exists()
 
 
 def test_options_are_taken_before_and_after_the_command(home, capfd, published):

@@ -117,6 +117,12 @@ def test_damage_to_a_needed_blob(home: Home, which: str, how: str) -> None:
     assert home.bytes() == before
 
 
+def test_a_folder_of_blobs_that_cannot_be_read_is_a_finding(home: Home) -> None:
+    (home.blobs.root / "zz").symlink_to("zz")
+    (finding,) = home.check()
+    assert finding.where == "blobs" and "zz cannot be read" in finding.what
+
+
 def test_damage_to_a_blob_nobody_needs_is_still_damage(home: Home) -> None:
     flip(home.blobs.path(home.spare), -1)
     (finding,) = home.check()
@@ -144,6 +150,8 @@ def test_damage_to_a_blob_nobody_needs_is_still_damage(home: Home) -> None:
         ("DELETE FROM edge_sets", "edges are not there"),
         ("UPDATE datasets SET latest = 7", "latest version"),
         ("DELETE FROM label_sets", "labels are not there"),
+        ("UPDATE runs SET outputs = 'nonsense'", "not JSON"),
+        ("UPDATE memos SET parts = '{\"half\": '", "not JSON"),
     ],
 )
 def test_damage_to_the_ledger(home: Home, statement: str, what: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from engine_rig import function
 from service_rig import START, ServiceRig
@@ -93,3 +95,51 @@ def test_an_idle_service_stops(own: ServiceRig) -> None:
     own.up()
     assert own.process is not None
     assert own.process.wait(15) == 0
+
+
+def test_a_lost_pointer_is_written_again(own: ServiceRig) -> None:
+    own.up()
+    before = own.pointer()
+    pointer, deadline = own.home / "service.json", time.monotonic() + 20
+    for damage in (pointer.unlink, lambda: pointer.write_text("half a poin")):
+        damage()
+        while True:
+            assert time.monotonic() < deadline
+            try:
+                assert own.pointer() == before
+                break
+            except (OSError, ValueError):
+                os.sched_yield()
+
+
+def test_a_service_whose_socket_is_gone_gives_the_home_up(own: ServiceRig) -> None:
+    own.up()
+    Path(own.pointer()["socket"]).unlink()
+    assert own.process is not None and own.process.wait(20) == 0
+    own.up()
+    assert own.get("/status").status_code == 200
+
+
+def test_who_waits_for_a_run_of_a_service_that_stops_is_answered(own: ServiceRig) -> None:
+    own.up()
+    view = own.post("/runs", request(own.home, SLOW, x=6) | {"wait_s": 0}).json()
+    own.until(view["id"], "running")
+    answers: list[int] = []
+    connected = threading.Event()
+
+    def wait() -> None:
+        with own.client() as client:
+            answers.append(client.get(f"/runs/{view['id']}").status_code)
+            connected.set()
+            while True:
+                try:
+                    answers.append(client.get(f"/runs/{view['id']}", params={"wait_s": 20}).status_code)
+                except httpx.TransportError:
+                    return
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert connected.wait(20)
+    assert own.post("/shutdown", {}).status_code == 202
+    waiting.join(20)
+    assert set(answers) == {200}

@@ -134,6 +134,11 @@ def run(group: click.Group, args: list[str], state: State) -> int:
         code = group.main(args=args, prog_name="mlstudio", standalone_mode=False, obj=state)
     except click.exceptions.Exit as end:
         return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        if not state.as_json:
+            click.echo(error.format_message(), err=True)
+            return 2
+        return _usage(click.UsageError("no command was given", error.ctx), state, True)
     except click.UsageError as error:
         return _usage(error, state, "--json" in args)
     except click.ClickException as error:

@@ -80,7 +80,7 @@ def show(state: State, ref: str) -> Answer:
 
 @dataset.command()
 @click.argument("ref")
-@click.option("-n", "rows", type=click.IntRange(0, 1000), default=5, show_default=True, help="How many rows.")
+@click.option("-n", "rows", type=click.IntRange(1, 200), default=5, show_default=True, help="How many rows.")
 @pass_state
 def head(state: State, ref: str, rows: int) -> Answer:
     """Print the first rows of a dataset."""

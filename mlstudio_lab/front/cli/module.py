@@ -135,7 +135,9 @@ def load_function(target: str) -> Any:
         )
     if not path.is_file():
         raise NotFound(
-            f"there is no file {path.name}", subject=file, hint=near_matches(path.name, (p.name for p in path.parent.glob("*.py")))
+            f"there is no file {path.name}",
+            subject=file,
+            hint=near_matches(path.name, (p.name for p in path.parent.glob("*.py"))) or "check the path",
         )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
@@ -149,7 +151,11 @@ def load_function(target: str) -> Any:
     function = getattr(made, entry, None)
     if not callable(function):
         functions = [n for n, v in vars(made).items() if callable(v) and not n.startswith("_")]
-        raise NotFound(f"{path.name} has no function {entry}", subject=entry, hint=near_matches(entry, functions))
+        raise NotFound(
+            f"{path.name} has no function {entry}",
+            subject=entry,
+            hint=near_matches(entry, functions) or (f"it has {', '.join(functions[:5])}" if functions else "it defines none"),
+        )
     return function
 
 
