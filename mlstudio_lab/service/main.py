@@ -45,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         lock = place.lock_home(settings.home)
         if lock is None:
             found = place.read_pointer(settings.home)
-            where = found.get("socket") or found.get("url", "?")
-            print(f"a studio serves {settings.home} already: process {found.get('pid', '?')} at {where}")
+            where = found.get("socket") or found.get("url", "an address it has not told yet")
+            print(f"a studio serves {settings.home} already: process {place.lock_holder(settings.home)} at {where}")
             return 0
         runtime = place.runtime_folder(settings)
         listener = place.listen(settings, runtime)

@@ -92,6 +92,14 @@ def lock_home(home: Path) -> int | None:
     return fd
 
 
+def lock_holder(home: Path) -> str:
+    """The number of the process that took the home's lock last, "?" when it cannot be told."""
+    try:
+        return (home / "service.lock").read_text().strip() or "?"
+    except OSError:
+        return "?"
+
+
 def runtime_folder(settings: Settings) -> Path:
     """The short folder for this home's sockets, for its owner alone.
 

@@ -1,5 +1,6 @@
 """Every command of the first release, in this process against a real service; exit codes and streams as scripts see them."""
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -216,6 +217,15 @@ def test_a_refusal_exits_1_with_the_next_step(cli, published, args, said):
     assert err.startswith("error: ") and said in err
     error = cli(*args, "--json", code=1)[0]["error"]
     assert error["code"] and error["message"]
+
+
+def test_down_does_not_call_a_service_stopped_that_cannot_be_reached(tmp_path, capfd):
+    (tmp_path / "service.lock").write_text("1\n")
+    with (tmp_path / "service.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert run(root, ["down", "--home", str(tmp_path)], State()) == 1
+    assert "cannot be reached" in capfd.readouterr().err
+    assert run(root, ["down", "--home", str(tmp_path)], State()) == 0
 
 
 @pytest.mark.parametrize("args", [[], ["runs"], ["module"]])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _ENDS_WITHIN_S: Final = 15.0
+_POINTS_WITHIN_S: Final = 3.0
+"""How long a service that lost its pointer may take to write it again."""
 
 
 @click.command(cls=Command)
@@ -95,6 +97,16 @@ def down(state: State) -> Answer:
     """Stop this home's service; unfinished runs go on with the next one."""
     settings = state.settings
     address = find(settings)
+    deadline = time.monotonic() + _POINTS_WITHIN_S
+    while address is None and not settings.url and _is_held(settings.home):
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"a process serves {settings.home} and cannot be reached",
+                subject=str(settings.home),
+                hint=f"stop the process whose number is in {settings.home / 'service.lock'}; no run is lost",
+            )
+        time.sleep(0.02)
+        address = find(settings)
     if address is None:
         return Answer(
             {"running": False, "stopped": False, "home": str(settings.home)}, lambda console: console.print("the studio is not running")
