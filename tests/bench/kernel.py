@@ -155,7 +155,9 @@ def dataset(kernel: Kernel) -> dict[str, float]:
     names["pl"] = pl
     result = {}
     for label, plan, rounds in (("light", light, 7), ("heavy", heavy, 3)):
-        kernel.cell(f"import polars as pl\ndef {label}(t):\n    t = t.lazy()\n    return {plan}", name=f"bench/{label}", options="--no-reuse")
+        kernel.cell(
+            f"import polars as pl\ndef {label}(t):\n    t = t.lazy()\n    return {plan}", name=f"bench/{label}", options="--no-reuse"
+        )
         function = names[label]
         plain = eval(f"lambda t: (lambda t: {plan}.collect())(t.lazy())", {"pl": pl})
         calls = {label: lambda f=function: _frame(f(registered)), f"{label}_plain": lambda p=plain: p(frame)}
