@@ -15,6 +15,16 @@ GLOBAL: Final = "global:"
 _MOST_REASONS: Final = 2
 
 
+def env_digest(value: str | None) -> str | None:
+    """The digest under which an environment variable's value is remembered and compared; None when it is unset.
+
+    Example:
+        >>> env_digest(None) is None, env_digest("") is None
+        (True, False)
+    """
+    return None if value is None else digest("environment", value)
+
+
 @dataclass(frozen=True, slots=True)
 class MemoParts:
     """Everything a reused result must agree on.

@@ -10,8 +10,8 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from mlstudio_lab.blobs.store import Blobs
-from mlstudio_lab.core.digest import digest
 from mlstudio_lab.core.errors import Corrupt, Incompatible, NotFound
+from mlstudio_lab.core.memo import env_digest
 from mlstudio_lab.data.files import file_digest
 from mlstudio_lab.ledger import memos, runs
 from mlstudio_lab.ledger.connection import Connection
@@ -163,8 +163,3 @@ def what_changed(effects: Mapping[str, Any], request: Mapping[str, Any]) -> str 
         if now != was:
             return f"environment variable {name} changed"
     return None if unknown else ""
-
-
-def env_digest(value: str | None) -> str | None:
-    """The digest of an environment variable's value, as `calling.observe` makes it; None when it is unset."""
-    return None if value is None else digest("environment", value)

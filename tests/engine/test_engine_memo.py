@@ -89,7 +89,7 @@ def test_a_file_that_changed_runs_again(real: EngineRig) -> None:
 
 
 def test_an_environment_variable_is_verified(real: EngineRig) -> None:
-    from mlstudio_lab.engine.memory import env_digest
+    from mlstudio_lab.core.memo import env_digest
 
     code = function("def f():\n    import os\n    return os.environ.get('COLOUR')\n")
     ambient = {"cwd": str(real.cwd), "env": {"COLOUR": "red"}}

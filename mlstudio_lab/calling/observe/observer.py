@@ -14,23 +14,15 @@ from mlstudio_lab.calling import rng
 from mlstudio_lab.calling.observe import frames, paths
 from mlstudio_lab.calling.observe.audit import hook
 from mlstudio_lab.calling.observe.wraps import Wraps
-from mlstudio_lab.core.digest import digest
+from mlstudio_lab.core.memo import env_digest
 from mlstudio_lab.data.files import file_digest
 from mlstudio_lab.wire.task import Impurity
+
+__all__ = ["Observer", "declared", "env_digest"]
 
 _MOST_FILES: Final = 2_000
 _THROUGH: Final = ("/os.py", "<frozen os>", "<frozen _collections_abc>", "/_collections_abc.py")
 _SEED_HINT: Final = "; add --seed N to make it repeatable"
-
-
-def env_digest(value: str | None) -> str | None:
-    """The digest under which an environment variable's value is remembered; None when it is unset.
-
-    Example:
-        >>> env_digest(None) is None
-        True
-    """
-    return None if value is None else digest("environment", value)
 
 
 class Observer:
