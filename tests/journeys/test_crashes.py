@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import mlstudio_lab as ml
 import psutil
 import pytest
+
+import mlstudio_lab as ml
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
@@ -46,7 +47,7 @@ class Place:
     def __init__(self, home: Path, executor: str) -> None:
         self.home, self.executor = home, executor
         self.studio = ml.connect(home=home)
-        self.transport = self.studio.transport
+        self.transport = self.studio.session.transport
 
     def get(self, path: str) -> Any:
         return self.transport.get(path)
@@ -72,7 +73,7 @@ class Place:
 
     def fsck(self) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "mlstudio_lab.front.cli", "--home", str(self.home), "fsck"], capture_output=True, text=True, timeout=120
+            [str(Path(sys.executable).with_name("mlstudio")), "--home", str(self.home), "fsck"], capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -88,7 +89,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
             place.ready()
             yield place
         finally:
-            subprocess.run([sys.executable, "-m", "mlstudio_lab.front.cli", "--home", f"{folder}/home", "down"], timeout=90, check=False)
+            subprocess.run([str(Path(sys.executable).with_name("mlstudio")), "--home", f"{folder}/home", "down"], timeout=90, check=False)
             if before is None:
                 del os.environ["MLSTUDIO_EXECUTOR"]
             else:
@@ -98,7 +99,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 def start(place: Place, tmp_path: Path, seconds: float) -> tuple[Any, Path]:
     marker = tmp_path / "started"
     place.ready()
-    run = place.studio.module("crash/slow").submit(seconds=seconds, marker=str(marker), where=place.executor)
+    run = place.studio.module("crash/slow").with_options(where=place.executor).submit(seconds=seconds, marker=str(marker))
     until(marker.exists, 30, "the run's code started")
     return run, marker
 
@@ -152,5 +153,5 @@ def test_all_of_ray_is_killed(place: Place, tmp_path: Path) -> None:
         process.kill()
     settled(place, run, 6.0)
     place.ready()
-    back = place.studio.module("crash/slow").submit(seconds=0.01, where="ray")
+    back = place.studio.module("crash/slow").with_options(where="ray").submit(seconds=0.01)
     assert back.result() == 0.02
