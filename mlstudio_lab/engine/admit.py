@@ -45,7 +45,8 @@ def choose(request: Mapping[str, Any], executors: Mapping[str, Executor], prefer
         ray = executors.get("ray")
         return "ray" if ray is not None and ray.ready() else "local"
     if wanted not in executors:
-        raise Unavailable(f"there is no {wanted} executor here", subject=wanted, hint="install it: pip install 'mlstudio_lab[ray]'")
+        hint = "set MLSTUDIO_EXECUTOR=auto and start the studio again; if Ray is missing: pip install 'mlstudio_lab[ray]'"
+        raise Unavailable(f"this studio has no {wanted} executor", subject=wanted, hint=hint)
     return wanted
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mlstudio_lab.client import markup
 from mlstudio_lab.client.lineage import Lineage
+from mlstudio_lab.front.errors import kind_of_failure
 
 CARD_MIME: Final = "application/vnd.mlstudio.card.v1+json"
 """The vendor type of a run's card."""
@@ -181,7 +182,7 @@ def _plain(view: Mapping[str, Any]) -> str:
 def _notes(view: Mapping[str, Any], *, stable: bool = False) -> list[str]:
     notes = []
     if view.get("state") == "failed" and (failure := view.get("failure")):
-        notes.append(f"{str(failure['type']).removeprefix('builtins.')}: {failure['message']}".split("\n")[0][:_MOST_MESSAGE])
+        notes.append(f"{kind_of_failure(failure)}: {failure['message']}".split("\n")[0][:_MOST_MESSAGE])
     if view.get("dev_newer"):
         notes.append(f"this is v{view.get('version_number')}; your dev is newer: v{view['dev_newer']}")
     if reason := (view.get("effects") or {}).get("kernel"):

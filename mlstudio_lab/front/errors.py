@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -71,3 +72,13 @@ def person_frames(traceback: TracebackType | None) -> TracebackType | None:
     for one in reversed(kept):
         chain = TracebackType(chain, one.tb_frame, one.tb_lasti, one.tb_lineno)
     return chain
+
+
+def kind_of_failure(failure: Mapping[str, Any]) -> str:
+    """What failed a run, as people know it: the exception's type, ours and Python's own without their modules.
+
+    Example:
+        >>> kind_of_failure({"type": "builtins.ValueError"}), kind_of_failure({"type": "polars.exceptions.ComputeError"})
+        ('ValueError', 'polars.exceptions.ComputeError')
+    """
+    return str(failure["type"]).removeprefix("builtins.").removeprefix("mlstudio_lab.core.errors.")

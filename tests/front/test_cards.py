@@ -70,6 +70,7 @@ FAILED = {
     "executor": "local",
     "failure": {"type": "builtins.ValueError", "message": "no such day\nsecond line", "frames": []},
 }
+TIMED_OUT = {**FAILED, "failure": {"type": "mlstudio_lab.core.errors.RunTimedOut", "message": "a/b took longer", "frames": []}}
 HOSTILE = {
     **RAN,
     "module": "a/b",
@@ -186,3 +187,8 @@ def test_durations(seconds, said):
 @pytest.mark.parametrize(("count", "said"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e12, "2.5 TB")])
 def test_sizes(count, said):
     assert size(count) == said
+
+
+def test_a_failure_of_ours_is_named_without_its_module():
+    text = card(TIMED_OUT)["text/plain"]
+    assert "RunTimedOut: a/b took longer" in text and "mlstudio_lab" not in text

@@ -14,6 +14,7 @@ from mlstudio_lab.core.errors import RunCancelled, RunFailed
 from mlstudio_lab.core.run import FINAL
 from mlstudio_lab.front.cards import card, duration, elapsed
 from mlstudio_lab.front.cli.app import Answer, Command, Group, State, parse_pairs, parse_values, pass_state
+from mlstudio_lab.front.errors import kind_of_failure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -145,7 +146,7 @@ def show(state: State, number: str, widget: bool) -> Answer:
         if (took := elapsed(view)) is not None and not view.get("reused"):
             console.print(f"  took {duration(took)} on {view.get('executor')}")
         if view.get("failure"):
-            console.print(f"  {view['failure']['type']}: {view['failure']['message']}", markup=False)
+            console.print(f"  {kind_of_failure(view['failure'])}: {view['failure']['message']}", markup=False)
         if lineage is not None:
             console.print(repr(lineage), markup=False)
 
@@ -252,7 +253,7 @@ def _refuse_if_not_succeeded(view: dict[str, Any]) -> None:
     failure, number = view.get("failure"), view.get("number")
     if view["state"] == "cancelled" or failure is None:
         raise RunCancelled(f"run {number} was {view['state']}", subject=str(view["module"]))
-    kind = str(failure["type"]).removeprefix("builtins.")
+    kind = kind_of_failure(failure)
     lines = [f"  {frame[0]}:{frame[1]} in {frame[2]}: {frame[3]}" for frame in failure.get("frames") or ()]
     raise RunFailed(
         "\n".join([f"{kind}: {failure['message']}", *lines]), subject=str(view["module"]), hint=f"see mlstudio runs show {number}"
