@@ -13,6 +13,7 @@ from mlstudio_lab.calling import ambient as ambient_state
 from mlstudio_lab.calling import leftovers, rng
 from mlstudio_lab.calling.cells import run_cell
 from mlstudio_lab.calling.failures import to_failure
+from mlstudio_lab.calling.held_state import changed_state, held_state
 from mlstudio_lab.calling.inputs import Inputs, known_values, open_inputs
 from mlstudio_lab.calling.interrupt import Interrupt, Limits, forget_peak, peak_bytes
 from mlstudio_lab.calling.lineage import Lineage
@@ -199,6 +200,9 @@ class _Attempt:
                     ambient_state.reapply_filters(task.ambient)
                     if task.seed is not None:
                         rng.seed(task.seed)
+                    holders = [unit.name for unit in self.bundle.units if unit.role == "definition"]
+                    holders += [self.bundle.entry] if self.bundle.entry else []
+                    held = held_state(loaded.namespace, holders, loaded.code)
                     before = loaded.namespace.bound()
                     deleted: list[str] = []
                     if self.bundle.kind == "function":
@@ -211,11 +215,12 @@ class _Attempt:
                         results = {**bound_names(before, after, static, task.outputs), **shown}
                         deleted = deleted_names(before, after)
                     displays.figures()
+                    name = changed_state(held, held_state(loaded.namespace, holders, loaded.code))
                 taken = lineage.taken(results)
             finally:
                 self.usage.wall_s = perf_counter() - wall
                 self.usage.cpu_s = process_time() - cpu
-        return _Results(taken, deleted, inputs.known, snapshot, lineage)
+        return _Results(taken, deleted, inputs.known, snapshot, lineage, name)
 
     def _inputs(self, loaded: Loaded) -> Inputs:
         started = perf_counter()
@@ -230,6 +235,9 @@ class _Attempt:
     def _give_back(self, loaded: Loaded, results: _Results) -> OutcomeState:
         started = perf_counter()
         try:
+            if results.changed_code:
+                # No worker's function or class is the notebook's own: what it holds now would be lost.
+                raise CannotCross(f"changes what `{results.changed_code}` holds", subject=results.changed_code, hint="use --where kernel")
             changed = results.known.changed(results.snapshot) if results.known is not None else []
             self.packed = pack_results(self.bundle.kind, results.values, results.deleted, self.blobs, loaded.code, results.known, changed)
         except CannotCross as error:
@@ -273,6 +281,7 @@ class _Results:
     known: Any
     snapshot: Any
     lineage: Lineage
+    changed_code: str
 
 
 def _run_cell(loaded: Loaded, displays: Displays, lineage: Lineage) -> dict[str, Any]:

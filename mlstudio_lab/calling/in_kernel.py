@@ -14,6 +14,7 @@ from typing import Any
 from mlstudio_lab.calling import rng
 from mlstudio_lab.calling.cells import run_cell
 from mlstudio_lab.calling.failures import to_failure
+from mlstudio_lab.calling.held_state import changed_state, held_state
 from mlstudio_lab.calling.inputs import Inputs, known_values
 from mlstudio_lab.calling.interrupt import Interrupt, Limits, peak_bytes
 from mlstudio_lab.calling.lineage import Lineage
@@ -24,6 +25,7 @@ from mlstudio_lab.calling.results import bound_names, is_display_only
 from mlstudio_lab.calling.sources import compiled_cell
 from mlstudio_lab.calling.stage import Emit, Stage
 from mlstudio_lab.core.errors import CannotCross, RunTimedOut
+from mlstudio_lab.data.nodes import NodeTable
 from mlstudio_lab.wire.task import Failure, Impurity, Outcome, OutcomeState, Usage
 
 
@@ -107,6 +109,7 @@ class _KernelAttempt:
         self.interrupt = Interrupt()
         self.usage = Usage()
         self.values: dict[str, Any] = {}
+        self.unrecorded: list[str] = []
 
     def run(self, emit: Emit, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, datasets: dict[str, Any]) -> KernelRun:
         is_cell = self.bundle.kind == "cell"
@@ -119,6 +122,11 @@ class _KernelAttempt:
             only_new_threads=True, keep=False,
         )  # fmt: skip
         error: BaseException | None = None
+        holders = [unit.name for unit in self.bundle.units if unit.role == "definition"]
+        holders += [self.bundle.entry] if self.bundle.entry else []
+        held = held_state(self.namespace, holders, self.captured.code)
+        known = _Watched({"args": inputs.args, "kwargs": inputs.kwargs, **inputs.globals})
+        names_before = set(self.namespace)
         with Stage(emit, through=True) as stage, _recorded(stage):
             with Limits(self.interrupt, self.task.timeout_s, self.task.memory_bytes), _seeded(self.task.seed):
                 try:
@@ -126,6 +134,12 @@ class _KernelAttempt:
                 except BaseException as raised:  # noqa: BLE001 — the edge of the person's code: it may raise anything
                     error = raised
             log = stage.log
+        if name := changed_state(held, held_state(self.namespace, holders, self.captured.code)):
+            self.unrecorded.append(f"changes what `{name}` holds")
+        if name := known.changed():
+            self.unrecorded.append(f"changes `{name}` in place, in the kernel")
+        if self.bundle.kind == "cell" and (gone := sorted(names_before - set(self.namespace))):
+            self.unrecorded.append(f"deletes `{gone[0]}`, in the kernel")
         return self._done(observer, lineage, error, log)
 
     def _call(self, observer: Observer, inputs: Inputs, datasets: dict[str, Any], lineage: Lineage) -> None:
@@ -186,6 +200,8 @@ class _KernelAttempt:
             self.values = {}
         else:
             impurities = self._pack(outcome, lineage)
+        # The live objects have these effects already; a record that lacks them must not stand for the run.
+        impurities = [*impurities, *(Impurity("session", detail, 0) for detail in self.unrecorded)]
         outcome.impurities = [i.to_json() for i in (*observer.impurities(), *impurities)]
         if task.seed is None and observer.used_generators():
             outcome.effects["rng_after"] = rng.rng_state()
@@ -226,6 +242,30 @@ class _KernelAttempt:
         if isinstance(error, KeyboardInterrupt):
             return "cancelled", to_failure(error, self.files, by="worker"), error
         return "failed", to_failure(error, self.files, self.captured.code, self.blobs), error
+
+
+class _Watched:
+    """Inputs of a run here, to tell afterwards which of them it changed in place.
+
+    Args:
+        values: The inputs by name.
+    """
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._table: NodeTable | None = None
+        try:
+            self._table = NodeTable.of(values)
+            self._before = self._table.snapshot()
+        except CannotCross:
+            # Inputs without a digest: the run is not stored whatever it changes.
+            self._table = None
+
+    def changed(self) -> str:
+        """The name of an input that was changed, "" when none was."""
+        if self._table is None:
+            return ""
+        changed = self._table.changed(self._before)
+        return self._table.place(changed[0])[0] if changed else ""
 
 
 @contextlib.contextmanager

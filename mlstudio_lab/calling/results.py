@@ -60,7 +60,8 @@ def bound_names(
                 continue
         elif name in before and before[name] is value and name not in static:
             continue
-        if not isinstance(value, _CODE):
+        # What the source computes is a result even when it is code: no definition makes it again in the kernel.
+        if not isinstance(value, _CODE) or name in static:
             found[name] = value
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 from mlstudio_lab.capture import environment
 from mlstudio_lab.capture.captured import Captured, LiveCode
 from mlstudio_lab.capture.closure import NONE, Closure
-from mlstudio_lab.capture.effects import static_effects
+from mlstudio_lab.capture.effects import static_effects, uses_session
 from mlstudio_lab.capture.history import history_of, statement_names
 from mlstudio_lab.capture.items import Scope
 from mlstudio_lab.capture.kinds import kernel_magics, parse
@@ -86,7 +86,7 @@ def capture_cell(
     given_back = tuple(outputs) if outputs is not None else bound
     return Captured(
         bundle, dict(closure.data), given_back, origins, LiveCode(closure, lambda: bundle), env, impure,
-        closure.kernel_only or kernel_magics(parsed) or defining_problem, kernel_source, closure.stale,
+        closure.kernel_only or kernel_magics(parsed) or defining_problem or uses_session(impure), kernel_source, closure.stale,
     )  # fmt: skip
 
 

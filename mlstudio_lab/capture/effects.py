@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlstudio_lab.capture.purity import aliases_of, environment_names, impurities
+from mlstudio_lab.capture.session import session_use
 from mlstudio_lab.core.bundle import Bundle
 from mlstudio_lab.core.magic_lines import parse_cell
 from mlstudio_lab.wire.task import Impurity
@@ -31,5 +32,13 @@ def static_effects(bundle: Bundle, namespace: Mapping[str, Any]) -> tuple[dict[s
                 if unit.role != "main":
                     impurity = Impurity(impurity.what, f"`{unit.name}` {impurity.detail}", 0)
                 found.append(impurity)
+    what, line = session_use(bundle, namespace)
+    if what:
+        found.append(Impurity("session", what, line))
     # The person's own environment, not a setting of ours.
     return {n: os.environ.get(n) for n in sorted(names)}, found
+
+
+def uses_session(impure: Iterable[Impurity]) -> str:
+    """Why impurities found in the text keep code in the kernel, "" when they do not."""
+    return next((i.detail for i in impure if i.what == "session"), "")

@@ -10,7 +10,7 @@ from typing import Any
 from mlstudio_lab.capture import environment
 from mlstudio_lab.capture.captured import Captured, LiveCode
 from mlstudio_lab.capture.closure import NONE, Closure
-from mlstudio_lab.capture.effects import static_effects
+from mlstudio_lab.capture.effects import static_effects, uses_session
 from mlstudio_lab.capture.history import history_of
 from mlstudio_lab.capture.items import Item, Scope, held_function, innermost, resolve
 from mlstudio_lab.capture.kinds import entry_of, parse
@@ -171,8 +171,9 @@ def _captured(
     origins["main"] = [filename, line]
     env, impure = static_effects(bundle, scope.namespace)
     return Captured(
-        bundle, dict(closure.data), (), origins, LiveCode(closure, lambda: bundle), env, impure, closure.kernel_only, source, closure.stale
-    )
+        bundle, dict(closure.data), (), origins, LiveCode(closure, lambda: bundle), env, impure,
+        closure.kernel_only or uses_session(impure), source, closure.stale,
+    )  # fmt: skip
 
 
 def _definition(tree: ast.Module, entry: str) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:

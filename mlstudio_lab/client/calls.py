@@ -286,6 +286,7 @@ def _fill(job: Any, interface: Interface, bound: Mapping[str, Any]) -> None:
     for name, value in bound.items():
         kind = ports[name].variadic if name in ports else ""
         if kind == "**":
+            job.order = tuple(value) if list(value) != sorted(value) else ()
             for key, one in value.items():
                 _put(job, key, one, by_name=True)
         elif kind == "*":

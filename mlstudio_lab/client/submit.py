@@ -67,6 +67,7 @@ class Job:
         args, kwargs: A function's bound arguments, datasets left out.
         positional: The same as `args`, by name.
         datasets: Parameter or free name -> a dataset handed in by reference.
+        order: Names that `**` takes, where they came in another order than the alphabet's: the code can see it.
         options: How to run it.
         namespace: The kernel's global names, None where there is no notebook.
         before_settling: Called once the result is there, before it is decoded.
@@ -79,6 +80,7 @@ class Job:
     positional: dict[str, Any] = field(default_factory=dict)
     kwargs: dict[str, Any] = field(default_factory=dict)
     datasets: dict[str, Dataset] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
     options: Options = field(default_factory=Options)
     namespace: MutableMapping[str, Any] | None = None
     before_settling: Callable[[], None] | None = None
@@ -108,7 +110,8 @@ class Submission:
         self._moment: dict[int, tuple[Any, Any]] = {}
         with one_moment(self._moment):
             self._values = digest_values(job.named(), job.captured.code)
-        self._reason = job.captured.kernel_only
+        # Where the live code is not what its source says, only this process has what would run.
+        self._reason = job.captured.kernel_only or job.captured.stale
         self._live: dict[str, Any] | None = None
         self._replay = Replay()
         self.request = self._first_request()
@@ -170,6 +173,8 @@ class Submission:
             "wait_s": FIRST_WAIT_S,
             **job.options.to_request(),
         }
+        if job.order:
+            request["ambient_key"]["order of named arguments"] = ",".join(job.order)
         if captured.stale:
             request["impurities"].append({"what": "stale", "detail": captured.stale, "line": 0})
         if self._reason and job.options.where == "auto":
@@ -236,10 +241,11 @@ class Submission:
         return view
 
     def _settle(self, view: dict[str, Any]) -> dict[str, Any]:
+        if self._live is not None:
+            # The cell itself has bound its imports and definitions; made again, classes would not be those of its instances.
+            return self._live
         if self._job.before_settling is not None:
             self._job.before_settling()
-        if self._live is not None:
-            return self._live
         return settle(self._session, view, self._job.captured.code, self._known)
 
     def _known(self) -> NodeTable:

@@ -216,8 +216,9 @@ class _Packing:
         return marks.leaf, (at,)
 
     def _view(self, value: Any) -> tuple[Any, ...] | None:
-        if self.known is not None and id(value) not in self._stands_for and type(value).__name__ == type(value.base).__name__ == "ndarray":
-            return self._view_of_known(value, self.known)
+        if self.known is not None and type(value).__name__ == "ndarray":
+            looks = id(value) not in self._stands_for and type(value.base).__name__ == "ndarray"
+            return self._view_of_known(value, self.known) if looks else None
         if not self._owners or type(value).__name__ != "ndarray":
             return None
         from mlstudio_lab.data.codecs.numpy import dtype_text, memory_of

@@ -236,3 +236,29 @@ def test_granted_columns_only(bench):
         )
         assert bench.values(out)["y"] == [type_name, ["a"]]
         assert {e["input_column"] for e in out.edges if e["input"] == "d"} <= {"a", ""}
+
+
+@pytest.mark.parametrize(
+    "helper, use",
+    [
+        ("def add(x, to=[]):\n    to.append(x)\n    return list(to)", "r = add(1)"),
+        ("class add:\n    seen = []\n    def __init__(self, x): self.seen.append(x)", "add(1); r = 1"),
+        ("class add:\n    count = 0\n    def __init__(self, x): type(self).count += x", "add(1); r = 1"),
+    ],
+)
+def test_changes_to_what_code_holds_are_refused_not_lost(bench, helper, use):
+    out = bench.run(use, units=[("definition", "add", helper)])
+    assert out.state == "refused" and "`add`" in out.failure["message"]
+
+
+def test_a_made_function_is_a_result_and_not_dropped(bench):
+    out = bench.run("add = make(1)", outputs=["add"], units=[("definition", "make", "def make(n):\n    return lambda x: x + n")])
+    assert out.state == "refused"
+
+
+def test_a_view_of_an_input_is_a_view_of_the_live_array(bench):
+    array = np.arange(6)
+    got = roundtrip(bench, "b = a[::2]\nb[0] = 42", {"a": array})
+    b = got["b"]
+    b[1] = 7
+    assert array.tolist() == [42, 1, 7, 3, 4, 5] and np.shares_memory(array, b)

@@ -97,3 +97,10 @@ def test_dataset_handles_stay_handles(run):
     namespace = {"flights": handle}
     done = run(captured("n = flights.height"), namespace, datasets={"flights": pl.DataFrame({"a": [1, 2]})})
     assert namespace["n"] == 2 and namespace["flights"] is handle and list(done.values) == ["n"]
+
+
+@pytest.mark.parametrize("source, told", [("items.append(2)", "`items`"), ("del items\nx = 1", "`items`")])
+def test_changes_of_the_live_objects_keep_a_run_from_standing_for_another(run, source, told):
+    namespace = {"items": [1]}
+    done = run(captured(source, {"items": namespace["items"]}), namespace)
+    assert [i["what"] for i in done.outcome.impurities] == ["session"] and told in done.outcome.impurities[0]["detail"]
