@@ -10,6 +10,7 @@ from typing import Any, Final
 from mlstudio_lab.core.errors import StudioError
 
 _PACKAGE: Final = str(Path(__file__).resolve().parent.parent)
+_WAITING: Final = frozenset(str(Path(_PACKAGE) / "client" / name) for name in ("waiting.py", "transport.py"))
 _RED: Final = "\x1b[31m"
 _PLAIN: Final = "\x1b[0m"
 
@@ -39,7 +40,11 @@ def show_own_lines(shell: Any, error: BaseException) -> None:
         shell: The running IPython.
         error: The exception on its way out of a magic.
     """
-    if isinstance(error, (StudioError, KeyboardInterrupt)):
+    if isinstance(error, StudioError):
+        return
+    if isinstance(error, KeyboardInterrupt):
+        if _waited(error.__traceback__):
+            error._render_traceback_ = lambda: [f"{_RED}KeyboardInterrupt{_PLAIN}: the run was asked to stop"]  # type: ignore[attr-defined]
         return
     own = person_frames(error.__traceback__)
 
@@ -51,6 +56,15 @@ def show_own_lines(shell: Any, error: BaseException) -> None:
         error._render_traceback_ = render  # type: ignore[attr-defined]
     except AttributeError:
         return  # an exception with __slots__ is shown with all its frames
+
+
+def _waited(traceback: TracebackType | None) -> bool:
+    """Whether the client was waiting for a run, so that nothing of the person's own was interrupted here."""
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename in _WAITING:
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 def person_frames(traceback: TracebackType | None) -> TracebackType | None:

@@ -53,7 +53,7 @@ class Shown:
         """Shows what was kept; called when a cell has ended, also after an error.
 
         Args:
-            result: IPython's ExecutionResult; not looked at.
+            result: IPython's ExecutionResult; an interrupted cell's runs were asked to stop.
         """
         if not (self._runs or self._bundles or self._live):
             return
@@ -73,8 +73,9 @@ class Shown:
                 # A progress line becomes the card in its own place, so that none stays behind in the saved notebook.
                 place = live.pop(run.id, "")
                 self._publish(run_card(run), place, update=bool(place))
+        fate = "was asked to stop" if isinstance(getattr(result, "error_in_exec", None), KeyboardInterrupt) else "goes on"
         for view_id, display_id in live.items():
-            self._publish({"text/plain": f"run {view_id} goes on"}, display_id, update=True)
+            self._publish({"text/plain": f"run {view_id} {fate}"}, display_id, update=True)
 
     def _publish(self, bundle: dict[str, Any], display_id: str = "", *, update: bool = False) -> None:
         if not self._is_kernel:

@@ -4,11 +4,14 @@ import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import mlstudio_lab
 from mlstudio_lab.client.lineage import LINEAGE_MIME, Lineage
 from mlstudio_lab.front.cards import CARD_MIME, card, duration, many, progress, size, version_card
+from mlstudio_lab.front.errors import show_own_lines
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "cards"
 
@@ -192,3 +195,14 @@ def test_sizes(count, said):
 def test_a_failure_of_ours_is_named_without_its_module():
     text = card(TIMED_OUT)["text/plain"]
     assert "RunTimedOut: a/b took longer" in text and "mlstudio_lab" not in text
+
+
+def test_an_interrupt_while_a_run_is_waited_for_shows_no_frames_of_ours():
+    waiting = Path(mlstudio_lab.__file__).parent / "client" / "waiting.py"
+    for file, is_hidden in ((str(waiting), True), ("<cell>", False)):
+        scope: dict[str, Any] = {}
+        exec(compile("def stop():\n    raise KeyboardInterrupt\n", file, "exec"), scope)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            scope["stop"]()
+        show_own_lines(None, caught.value)
+        assert hasattr(caught.value, "_render_traceback_") is is_hidden
