@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlstudio_lab.client.discover import find
-from mlstudio_lab.client.studio import Studio
 from mlstudio_lab.client.session import Session
+from mlstudio_lab.client.studio import Studio
 from mlstudio_lab.client.transport import Transport
 from mlstudio_lab.settings import Settings
 

@@ -68,7 +68,9 @@ def pandas_frames(draw: st.DrawFn) -> pd.DataFrame:
         "text": lambda: column(st.one_of(st.none(), texts), dtype="str"),
         "object": lambda: column(st.one_of(st.none(), texts, st.integers()), dtype=object),
         "masked": lambda: column(st.one_of(st.none(), st.integers(-9, 9)), dtype="Int64"),
-        "category": lambda: column(st.sampled_from("abc"), dtype=pd.CategoricalDtype(draw(st.permutations("abc")), ordered=draw(st.booleans()))),
+        "category": lambda: column(
+            st.sampled_from("abc"), dtype=pd.CategoricalDtype(draw(st.permutations("abc")), ordered=draw(st.booleans()))
+        ),
         "time": lambda: column(st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2030, 1, 1)), dtype="datetime64[us]"),
         "zoned": lambda: column(st.just(pd.Timestamp("2020-01-01", tz="Europe/Oslo")), dtype="datetime64[us, Europe/Oslo]"),
         "arrow": lambda: column(st.one_of(st.none(), st.integers(-9, 9)), dtype=pd.ArrowDtype(pa.int32())),
@@ -91,7 +93,9 @@ def pandas_frames(draw: st.DrawFn) -> pd.DataFrame:
 
 
 tables = st.builds(
-    lambda numbers, words: pa.table({"n": pa.array(numbers, pa.int32()), "w": pa.array(words[: len(numbers)] + [None] * (len(numbers) - len(words)), pa.string())}),
+    lambda numbers, words: pa.table(
+        {"n": pa.array(numbers, pa.int32()), "w": pa.array(words[: len(numbers)] + [None] * (len(numbers) - len(words)), pa.string())}
+    ),
     st.lists(st.one_of(st.none(), st.integers(0, 9)), max_size=4),
     st.lists(texts, max_size=4),
 )

@@ -111,7 +111,9 @@ def test_different_things_differ(family: str) -> None:
 
 def test_nothing_clashes_between_families() -> None:
     of_one = {digest(value) for value in FAMILIES["one"]}
-    assert not of_one & {digest(value) for name in ("zero", "tuples", "dtype", "polars", "objects") for value in FAMILIES[name]} - {digest([1])}
+    assert not of_one & {digest(value) for name in ("zero", "tuples", "dtype", "polars", "objects") for value in FAMILIES[name]} - {
+        digest([1])
+    }
 
 
 @given(values)

@@ -27,7 +27,8 @@ class Rig:
         self.blobs = LocalBlobs(home / "blobs")
         ours, theirs = socket.socketpair()
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mlstudio_lab.worker", "--fd", str(theirs.fileno()), "--home", str(home)], pass_fds=(theirs.fileno(),)
+            [sys.executable, "-P", "-m", "mlstudio_lab.worker", "--fd", str(theirs.fileno()), "--home", str(home)],
+            pass_fds=(theirs.fileno(),),
         )
         theirs.close()
         ours.settimeout(60)
@@ -38,7 +39,13 @@ class Rig:
 
     def task(self, source, *, kind="cell", entry="", args=(), globals=None, **options):
         self.number += 1
-        b = Bundle(kind, entry, (Unit("main", "main", source),), Interface((), (Port("return"),) if kind == "function" else ()), options.pop("lock", here()))
+        b = Bundle(
+            kind,
+            entry,
+            (Unit("main", "main", source),),
+            Interface((), (Port("return"),) if kind == "function" else ()),
+            options.pop("lock", here()),
+        )
         values = {"globals": globals or {}} | ({"args": list(args), "kwargs": {}} if kind == "function" else {})
         payload = pack(values, self.blobs, NoCode())
         return Task(f"attempt-{self.number}", 1, "0" * 26, "demo/x", b.to_json(), payload.to_json(), str(self.home), **options)
@@ -156,7 +163,9 @@ def test_code_that_swallows_the_interrupt_is_still_cancelled(shared):
 
 
 def test_memory_limit(shared):
-    out = shared.run("import time\nx = bytearray(700 << 20)\nfor i in range(0, len(x), 4096):\n    x[i] = 1\ntime.sleep(30)", memory_bytes=500 << 20)
+    out = shared.run(
+        "import time\nx = bytearray(700 << 20)\nfor i in range(0, len(x), 4096):\n    x[i] = 1\ntime.sleep(30)", memory_bytes=500 << 20
+    )
     assert out.state == "failed" and "500 MB of memory" in out.failure["message"]
 
 
