@@ -231,3 +231,13 @@ def test_a_restarted_kernel_finds_its_runs(kernel):
         assert said.value == "62.5"
     finally:
         other.stop()
+
+
+def test_the_order_of_named_arguments_counts_where_code_can_see_it(kernel):
+    kernel.run("%%module note/order\ndef order(**parts):\n    return list(parts)")
+    assert kernel.run("order(a=1, b=2), order(b=2, a=1)").value == "(['a', 'b'], ['b', 'a'])"
+
+
+def test_a_class_made_by_a_cell_in_the_kernel_is_that_of_its_instances(kernel):
+    kernel.run("%%module note/made --where kernel\nclass Made:\n    pass\none = Made()")
+    assert kernel.run("isinstance(one, Made)").value == "True"
