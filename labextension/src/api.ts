@@ -18,6 +18,8 @@ export class StudioError extends Error {
   }
 }
 
+const LONGEST_ANSWER_MS = 70_000;
+
 interface IErrorBody {
   error?: { code: string; message: string; subject: string; hint: string };
   message?: string;
@@ -35,7 +37,9 @@ export async function call<T>(
 ): Promise<T> {
   const settings = ServerConnection.makeSettings();
   const url = URLExt.join(settings.baseUrl, 'mlstudio', 'api') + '/' + path;
-  const init: RequestInit = { method };
+  // A request that never ends, after a laptop slept for example, must not stop the panel for good.
+  const signal = AbortSignal.timeout(LONGEST_ANSWER_MS);
+  const init: RequestInit = { method, signal };
   if (body !== undefined) {
     init.body = JSON.stringify(body);
   }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, Lab, running_lab
+from lab_rig import SMALL, Lab, running_lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -120,8 +120,29 @@ def test_two_labs_on_one_home_see_each_others_runs(page: Any, lab: Lab, home: Pa
     run(page, 1)
     with running_lab(tmp_path / "other", home, [SMALL[0], "%%module shop/other\nother = 1 + 1"]) as second:
         other = open_lab(second)
-        run(other, 1)
+        first = run(other, 1)
+        page.get_by_role("button", name="Clone and run: run 1", exact=True).click()
+        field = page.locator("input[name='at_least']")
+        field.fill("7")
+
         other.evaluate(RUN_ALL)
         for each in (page, other):
             each.locator("li.mls-run[data-state='succeeded']", has_text="shop/other").wait_for()
             each.locator("[data-module='shop/other']").wait_for()
+        assert field.input_value() == "7"
+        assert field.evaluate("field => field === document.activeElement")
+
+        # A panel that is not on screen asks nothing, and shows what it missed when it is opened again.
+        page.evaluate("window.jupyterapp.shell.collapseLeft()")
+        page.locator("#mlstudio-sidebar").wait_for(state="hidden")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if "/mlstudio/api/" in request.url else None)
+        first.get_by_role("button", name="Clone and run").click()
+        first.get_by_role("button", name="Run", exact=True).click()
+        cloned = other.locator("li.mls-run[data-state='succeeded']", has_text="clone of 1")
+        cloned.first.wait_for()
+        number = cloned.first.get_attribute("data-run")
+        assert asked == []
+        page.evaluate("window.jupyterapp.commands.execute('mlstudio:open')")
+        run(page, int(number))
+        assert asked
