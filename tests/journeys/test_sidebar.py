@@ -12,7 +12,6 @@ from lab_rig import SMALL, Lab, running_lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-DARK = "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
 # Not awaited on purpose: the command ends when the last cell has, and the panel is watched meanwhile.
 RUN_ALL = "void window.jupyterapp.commands.execute('notebook:run-all-cells')"
 
@@ -22,6 +21,13 @@ def run(page: Any, number: int, state: str = "succeeded") -> Any:
     row = page.locator(f"li.mls-run[data-run='{number}'][data-state='{state}']")
     row.wait_for()
     return row
+
+
+def go_dark(page: Any) -> None:
+    """Changes the theme, and waits until JupyterLab's curtain over the change is gone."""
+    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
+    page.wait_for_selector("#jupyterlab-splash", state="detached")
 
 
 def keep(page: Any, tmp_path: Path, name: str) -> None:
@@ -64,8 +70,7 @@ def test_live_while_the_notebook_runs_then_clone_and_run(page: Any, tmp_path: Pa
 
     keep(page, tmp_path, "sidebar-light")
     light = brightness(page, "#mlstudio-sidebar")
-    page.evaluate(DARK)
-    page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
+    go_dark(page)
     assert light > 200 > 80 > brightness(page, "#mlstudio-sidebar")
     assert brightness(page, ".mls-run .mls-name", "color") > 180
     keep(page, tmp_path, "sidebar-dark")
@@ -78,8 +83,7 @@ def test_a_card_stands_under_its_cell_in_both_themes(page: Any, tmp_path: Path) 
     assert "v1" in card.inner_text()
     keep(page, tmp_path, "card-light")
     assert brightness(page, ".jp-RenderedHTMLCommon [role=group]", "color") < 100
-    page.evaluate(DARK)
-    page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
+    go_dark(page)
     assert brightness(page, ".jp-RenderedHTMLCommon [role=group]", "color") > 180
     keep(page, tmp_path, "card-dark")
 
