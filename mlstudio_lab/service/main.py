@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import importlib
 import importlib.util
 import os
@@ -132,6 +133,8 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop, False)
+        # What was made until here lives as long as the process: the collector need not look at it again.
+        gc.freeze()
         loop.call_soon(self._announce, executors)
         watching = loop.create_task(self._watch(engine))
         log.info("serving", home=str(settings.home), address=self._listener.address, pid=os.getpid())
