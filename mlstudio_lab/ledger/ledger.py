@@ -96,7 +96,9 @@ class Ledger:
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
         self._closing = threading.Lock()
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._pending: deque[_Job] = deque()
+        self._asleep = False
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._writer: sqlite3.Connection | None = None
         self._numbers = itertools.count(1)
         self._thread: threading.Thread | None = None
@@ -227,8 +229,7 @@ class Ledger:
             if self._closed:
                 return
             self._closed = True
-            if self._thread is not None:
-                self._queue.put(None)
+            self._bell.put(None)
         if self._thread is not None:
             self._thread.join()
         while self._idle:
@@ -248,7 +249,11 @@ class Ledger:
         with self._closing:
             if self._closed:
                 raise self._is_closed()
-            self._queue.put(job)
+            self._pending.append(job)
+            # A record that may wait does not wake a writer that will look by itself: waking it costs more than the record.
+            if self._asleep or not soon or len(self._pending) >= MOST_TOGETHER:
+                self._asleep = False
+                self._bell.put(None)
         return job.future
 
     def _connect_writer(self) -> sqlite3.Connection:
@@ -259,25 +264,24 @@ class Ledger:
     def _write_loop(self) -> None:
         waiting: list[_Job] = []
         until = 0.0
-        last = False
-        while not last:
-            try:
-                job = self._queue.get(timeout=max(0.0, until - time.monotonic())) if waiting else self._queue.get()
-                while True:
-                    if job is None:
-                        last = True
-                        break
-                    waiting.append(job)
+        while True:
+            with self._closing:
+                while self._pending and len(waiting) < MOST_TOGETHER:
+                    waiting.append(self._pending.popleft())
                     if len(waiting) == 1:
                         until = time.monotonic() + SOON_S
-                    if len(waiting) >= MOST_TOGETHER:
-                        break
-                    job = self._queue.get_nowait()
-            except queue.Empty:
-                pass
-            if last or any(not job.soon for job in waiting) or time.monotonic() >= until or len(waiting) >= MOST_TOGETHER:
+                last = self._closed
+                self._asleep = not waiting
+            if not waiting:
+                if last:
+                    break
+                self._bell.get()
+            elif last or len(waiting) >= MOST_TOGETHER or any(not job.soon for job in waiting) or time.monotonic() >= until:
                 self._commit_together(waiting)
                 waiting = []
+            else:
+                with contextlib.suppress(queue.Empty):
+                    self._bell.get(timeout=max(0.0, until - time.monotonic()))
         if self._writer is not None:
             self._writer.close()
 
