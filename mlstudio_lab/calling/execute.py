@@ -23,7 +23,7 @@ from mlstudio_lab.calling.missing import named_in
 from mlstudio_lab.calling.observe import Observer
 from mlstudio_lab.calling.observe.observer import declared
 from mlstudio_lab.calling.packing import Packed, pack_results
-from mlstudio_lab.calling.results import bound_names, deleted_names, is_display_only, returned
+from mlstudio_lab.calling.results import bound_names, deleted_names, is_display_only, is_running, returned
 from mlstudio_lab.calling.shell import Displays
 from mlstudio_lab.calling.sources import places
 from mlstudio_lab.calling.stage import Emit, Stage
@@ -96,6 +96,7 @@ class _Attempt:
         self.edges: list[dict[str, Any]] = []
         self.log: list[dict[str, Any]] = []
         self.missing: list[str] = []
+        self.begun: _Begun | None = None
 
     def outcome(self, state: OutcomeState) -> Outcome:
         task = self.task
@@ -164,6 +165,7 @@ class _Attempt:
                 # Before the error is put into words: looking for near names, Python asks the namespace for more of them.
                 self.missing = [*loaded.namespace.missing, *named_in(error)]
                 loaded.namespace.missing.clear()
+                self._keep_what_it_did(error, loaded)
                 self.fail(error, code=loaded.code)
                 return "failed"
             finally:
@@ -204,6 +206,7 @@ class _Attempt:
                     holders += [self.bundle.entry] if self.bundle.entry else []
                     held = held_state(loaded.namespace, holders, loaded.code)
                     before = loaded.namespace.bound()
+                    self.begun = _Begun(before, inputs.known, snapshot, lineage)
                     deleted: list[str] = []
                     if self.bundle.kind == "function":
                         results = {"return": returned(loaded.call(*inputs.args, **inputs.kwargs), self.bundle.entry)}
@@ -221,6 +224,35 @@ class _Attempt:
                 self.usage.wall_s = perf_counter() - wall
                 self.usage.cpu_s = process_time() - cpu
         return _Results(taken, deleted, inputs.known, snapshot, lineage, name)
+
+    def _keep_what_it_did(self, error: BaseException, loaded: Loaded) -> None:
+        """Packs what a failed run bound and changed before its error, as it would be there in the kernel; what cannot be is noted."""
+        begun = self.begun
+        if begun is None:
+            return
+        bound: dict[str, Any] = {}
+        deleted: list[str] = []
+        try:
+            if self.bundle.kind == "cell":
+                after = loaded.namespace.bound()
+                wanted = self.task.outputs
+                bound = {name: value for name, value in bound_names(begun.before, after, (), wanted).items() if not is_running(value)}
+                deleted = deleted_names(begun.before, after)
+            changed = begun.known.changed(begun.snapshot) if begun.known is not None else []
+            if not (bound or deleted or changed):
+                return
+            packed = pack_results(self.bundle.kind, bound, deleted, self.blobs, loaded.code, begun.known, changed, leave=True)
+            made, widened = begun.lineage.edges(packed.values, known_values(begun.lineage.inputs))
+        except Exception as lost:  # noqa: BLE001 — packing runs the person's own reductions, and their error is the one to tell
+            error.add_note(f"what it changed before this error stayed in the worker ({type(lost).__name__})")
+            return
+        self.packed = packed
+        self.edges = [edge.to_json() for edge in made]
+        if widened:
+            self.effects["widened"] = widened
+        if packed.left:
+            names = ", ".join(f"`{name}`" for name in packed.left)
+            error.add_note(f"bound before this error, and left in the worker because it cannot leave its process: {names}")
 
     def _inputs(self, loaded: Loaded) -> Inputs:
         started = perf_counter()
@@ -270,6 +302,16 @@ class _Refused(Exception):
     def __init__(self, error: StudioError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+@dataclass(slots=True)
+class _Begun:
+    """How things stood when the person's code began."""
+
+    before: dict[str, Any]
+    known: Any
+    snapshot: Any
+    lineage: Lineage
 
 
 @dataclass(slots=True)

@@ -30,7 +30,15 @@ class Packed:
 
 
 def pack_results(
-    kind: str, results: dict[str, Any], deleted: list[str], blobs: Any, code: Any, known: Any, changed: Sequence[int]
+    kind: str,
+    results: dict[str, Any],
+    deleted: list[str],
+    blobs: Any,
+    code: Any,
+    known: Any,
+    changed: Sequence[int],
+    *,
+    leave: bool = False,
 ) -> Packed:
     """Packs a function's or cell's results with the inputs it changed.
 
@@ -42,6 +50,7 @@ def pack_results(
         code: The loaded module's `CodeRefs`.
         known: Node table of the inputs, None when there is none.
         changed: Numbers of its nodes that were changed in place.
+        leave: Whether a result that cannot leave its process is left there rather than refused.
 
     Raises:
         CannotCross: A result cannot leave its process.
@@ -58,7 +67,7 @@ def pack_results(
             break
         except CannotCross as error:
             name = _culprit(results, blobs, code, known)
-            if name is None or not (name == "_" or is_spent(results[name])):
+            if name is None or not (leave or name == "_" or is_spent(results[name])):
                 raise
             packed.left[name] = error.message
             del results[name]

@@ -24,6 +24,11 @@ def returned(value: Any, entry: str) -> Any:
     return value
 
 
+def is_running(value: object) -> bool:
+    """Whether a value is a generator or coroutine, which only its own process can go on with."""
+    return bool(_running(value))
+
+
 def _running(value: Any) -> str:
     import inspect
 

@@ -11,6 +11,7 @@ from types import CodeType
 from typing import Any, Final
 
 from mlstudio_lab.core.bundle import Bundle, Unit
+from mlstudio_lab.core.magic_lines import ends_quietly
 
 _TOP_LEVEL_AWAIT: Final = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -85,7 +86,7 @@ def compiled_cell(source: str, file: str, line: int) -> CellCode:
     return CellCode(
         compile(tree, file, "exec", flags=_TOP_LEVEL_AWAIT, dont_inherit=True),
         None if last is None else compile(last, file, "eval", flags=_TOP_LEVEL_AWAIT, dont_inherit=True),
-        last is not None and not _ends_quietly(text),
+        last is not None and not ends_quietly(text),
     )
 
 
@@ -112,23 +113,6 @@ def _tree(source: str, file: str, line: int, flags: int = 0) -> ast.Module:
     if line > 1:
         ast.increment_lineno(tree, line - 1)
     return tree
-
-
-def _ends_quietly(text: str) -> bool:
-    """Whether the last code token is a semicolon, as IPython's displayhook asks."""
-    if ";" not in text:
-        return False
-    import io
-    import tokenize
-
-    last = ""
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type not in (tokenize.ENDMARKER, tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT):
-                last = token.string
-    except (tokenize.TokenError, IndentationError):
-        return False
-    return last == ";"
 
 
 class Lines:

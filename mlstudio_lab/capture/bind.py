@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mlstudio_lab.core.errors import BadInput, near_matches
+from mlstudio_lab.core.errors import BadArgument, near_matches
 from mlstudio_lab.core.interface import Interface
 
 
@@ -23,7 +23,7 @@ def bind_arguments(
         defaults: Whether defaults are filled in.
 
     Raises:
-        BadInput: A missing, surplus or misspelt argument; the hint has near matches.
+        BadArgument: A missing, surplus or misspelt argument; the hint has near matches.
 
     Example:
         >>> bind_arguments(lambda a, b=2, *c, **d: None, (1,), {"e": 5})
@@ -37,7 +37,7 @@ def bind_arguments(
         unknown = [k for k in kwargs if k not in known]
         hint = near_matches(unknown[0], known) if unknown else ""
         shown = f"it takes {', '.join(str(p).split('=')[0].split(':')[0] for p in signature.parameters.values()) or 'no arguments'}"
-        raise BadInput(
+        raise BadArgument(
             f"{name or 'the module'}: {error}", subject=name or (unknown[0] if unknown else "arguments"), hint=hint or shown
         ) from None
     if defaults and not isinstance(function, Interface):

@@ -28,6 +28,21 @@ def settle(session: Session, view: Mapping[str, Any], code: CodeRefs, known: Cal
         Exception: What the run ended with, when it did not succeed.
     """
     raise_if_not_succeeded(session, view, code)
+    return given_back(session, view, code, known)
+
+
+def given_back(session: Session, view: Mapping[str, Any], code: CodeRefs, known: Callable[[], NodeTable]) -> dict[str, Any]:
+    """What a run left, by name, however it ended: bound names, inputs changed in place, generators that went on.
+
+    Args:
+        session: The connection, for blobs.
+        view: The run's final view.
+        code: The person's functions and classes here.
+        known: The nodes of the inputs, numbered when first needed.
+
+    Raises:
+        CannotCross: It holds an instance of a class that is not defined here.
+    """
     payload = _payload(session, view)
     table = known()
     unpacked = unpack(payload, session.blobs, code, known=table)

@@ -267,4 +267,6 @@ def raise_if_not_succeeded(session: Session, view: Mapping[str, Any], code: Any 
     error = rebuild(Failure.from_json(failure), code, session.blobs)
     if isinstance(error, StudioError) and not error.subject:
         error.subject = str(view.get("module", ""))
+    for note in failure.get("notes") or ():
+        error.add_note(note)
     raise error

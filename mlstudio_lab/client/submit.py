@@ -6,6 +6,7 @@ says it needs is sent with the same request: the bundle, the inputs, or a run in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Protocol
@@ -16,12 +17,13 @@ from mlstudio_lab.client.datasets import Dataset
 from mlstudio_lab.client.libraries import library_versions
 from mlstudio_lab.client.options import Options
 from mlstudio_lab.client.replay import Replay
-from mlstudio_lab.client.results import settle
+from mlstudio_lab.client.results import given_back, settle
 from mlstudio_lab.client.runs import Run
 from mlstudio_lab.client.session import Session
 from mlstudio_lab.client.waiting import FIRST_WAIT_S, follow, stop
 from mlstudio_lab.core.bundle import Bundle
 from mlstudio_lab.core.errors import BadInput, CannotCross
+from mlstudio_lab.core.memo import ORDER
 from mlstudio_lab.core.run import FINAL
 from mlstudio_lab.data.code_refs import CodeRefs
 from mlstudio_lab.data.content import digest_values
@@ -50,10 +52,18 @@ class Code(Protocol):
 
 
 _SMALL: Final = (bool, int, float, type(None))
+_WORD: Final = 80
 _SMALL_TEXT: Final = 4_096
 _MOST_ROUNDS: Final = 8
 _PARTS: Final = tuple(part.name for part in fields(Value))
 GLOBAL: Final = "global:"
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether an argument is a number, a flag or a word, which a clone form may show; text longer than a line is content."""
+    if type(value) is float:
+        return math.isfinite(value)
+    return type(value) in (bool, int, type(None)) or (type(value) is str and len(value) <= _WORD)
 
 
 @dataclass(slots=True)
@@ -70,7 +80,8 @@ class Job:
         order: Names that `**` takes, where they came in another order than the alphabet's: the code can see it.
         options: How to run it.
         namespace: The kernel's global names, None where there is no notebook.
-        before_settling: Called once the result is there, before it is decoded.
+        before_settling: Called once the result is there, before it is decoded; with the view of a run that failed, else None.
+        after_failure: Called with what a failed run bound before its error.
     """
 
     name: str
@@ -83,7 +94,8 @@ class Job:
     order: tuple[str, ...] = ()
     options: Options = field(default_factory=Options)
     namespace: MutableMapping[str, Any] | None = None
-    before_settling: Callable[[], None] | None = None
+    before_settling: Callable[[dict[str, Any] | None], None] | None = None
+    after_failure: Callable[[dict[str, Any]], None] | None = None
 
     def named(self) -> dict[str, Any]:
         """Every value by the name under which its digest is sent."""
@@ -164,6 +176,7 @@ class Submission:
             "version": job.version,
             # Not `to_json`: that copies deeply, and this is the hot path.
             "values": {name: {part: getattr(value, part) for part in _PARTS} for name, value in self._values.items()},
+            "arguments": {name: value for name, value in {**job.positional, **job.kwargs}.items() if _is_plain(value)},
             "datasets": {name: dataset.ref for name, dataset in {**free, **job.datasets}.items()},
             "ambient_key": {**ambient.key(state), **library_versions(self._libraries_of())},
             "env": {name: env_digest(value) for name, value in captured.env_reads.items()},
@@ -174,7 +187,7 @@ class Submission:
             **job.options.to_request(),
         }
         if job.order:
-            request["ambient_key"]["order of named arguments"] = ",".join(job.order)
+            request["ambient_key"][ORDER] = ",".join(job.order)
         if captured.stale:
             request["impurities"].append({"what": "stale", "detail": captured.stale, "line": 0})
         if self._reason and job.options.where == "auto":
@@ -244,9 +257,27 @@ class Submission:
         if self._live is not None:
             # The cell itself has bound its imports and definitions; made again, classes would not be those of its instances.
             return self._live
-        if self._job.before_settling is not None:
-            self._job.before_settling()
+        if view["state"] != "succeeded":
+            self._keep_what_it_did(view)
+        elif self._job.before_settling is not None:
+            self._job.before_settling(None)
         return settle(self._session, view, self._job.captured.code, self._known)
+
+    def _keep_what_it_did(self, view: dict[str, Any]) -> None:
+        """What a failed run defined, bound and changed before its error is here too, as after any failing cell."""
+        try:
+            if self._job.before_settling is not None:
+                self._job.before_settling(view)
+            if view.get("outputs") is None:
+                return
+            kept = given_back(self._session, view, self._job.captured.code, self._known)
+        except Exception as lost:  # noqa: BLE001 — definitions and constructors of the person's run; their own error is the one to raise
+            if view.get("failure"):
+                note = f"what it changed before this error could not be brought here ({type(lost).__name__})"
+                view["failure"] = {**view["failure"], "notes": [*(view["failure"].get("notes") or ()), note]}
+            return
+        if self._job.after_failure is not None:
+            self._job.after_failure(kept)
 
     def _known(self) -> NodeTable:
         if self._table is None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from mlstudio_lab.core.bundle import Bundle, Unit
 from mlstudio_lab.core.digest import digest
-from mlstudio_lab.core.magic_lines import Magic, parse_cell
+from mlstudio_lab.core.magic_lines import Magic, ends_quietly, parse_cell
 
 _SKIPPED: Final = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
 _READERS: Final = frozenset({
@@ -76,7 +76,9 @@ def _tree(kind: str, every: tuple[Unit, ...]) -> tuple[tuple[str, str], ...]:
     taken: dict[str, str] = {}
     for unit, mentioned in zip(units, mentions, strict=True):
         key = f"import {unit.name}" if unit.role == "import" else unit.name
-        taken[f"{unit.role} {key}" if key in taken else key] = _unit_digest(unit.source, keep, escaped & mentioned.defined)
+        taken[f"{unit.role} {key}" if key in taken else key] = _unit_digest(
+            unit.source, keep, escaped & mentioned.defined, shows=kind == "cell" and unit.role == "main"
+        )
     return tuple(taken.items())
 
 
@@ -146,11 +148,14 @@ def _parsed(source: str) -> tuple[ast.Module, tuple[Magic, ...]]:
 
 
 @lru_cache(maxsize=16384)
-def _unit_digest(source: str, keep_docs: bool, escaped: frozenset[str]) -> str:
+def _unit_digest(source: str, keep_docs: bool, escaped: frozenset[str], *, shows: bool = False) -> str:
     tree, magics = _parsed(source)
     out: list[bytes] = []
     _Encoder(out, keep_docs, escaped).module(tree)
-    return digest("unit", b"".join(out), [[m.kind, m.name, m.rest] for m in magics])
+    # The one piece of punctuation that a person sees: with it the last value is not shown.
+    is_quiet = shows and bool(tree.body) and isinstance(tree.body[-1], ast.Expr) and ends_quietly(source)
+    said = b"".join(out) + (b";" if is_quiet else b"")
+    return digest("unit", said, [[m.kind, m.name, m.rest] for m in magics])
 
 
 class _Encoder:

@@ -51,6 +51,10 @@ class BadInput(StudioError, ValueError):
     code = "bad_input"
 
 
+class BadArgument(BadInput, TypeError):
+    """A call whose arguments do not fit the function; a `TypeError` too, as Python's own is."""
+
+
 class NotFound(StudioError, LookupError):
     """A name that names nothing here, or nothing this person may see."""
 

@@ -6,7 +6,9 @@ Only lines at which Python's parser stops are looked at, so a `%` or `!` inside 
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
@@ -85,6 +87,25 @@ def parse_cell(source: str) -> Parsed:
                 magics.append(taken)
             text = "\n".join(lines)
     raise SyntaxError("too many magics in one cell")
+
+
+def ends_quietly(text: str) -> bool:
+    """Whether the last code token is a semicolon, as IPython's displayhook asks: then the last value is not shown.
+
+    Example:
+        >>> ends_quietly("x;  # quiet"), ends_quietly("x  # loud;")
+        (True, False)
+    """
+    if ";" not in text:
+        return False
+    last = ""
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type not in (tokenize.ENDMARKER, tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT):
+                last = token.string
+    except (tokenize.TokenError, IndentationError):
+        return False
+    return last == ";"
 
 
 def _dedented(lines: list[str]) -> list[str] | None:

@@ -12,6 +12,9 @@ from mlstudio_lab.core.lock import Lock
 GLOBAL: Final = "global:"
 """Prefix of an input that is free data rather than an argument."""
 
+ORDER: Final = "order of named arguments"
+"""The part of a run's surroundings that is the order in which `**` took its names, where it is not the alphabet's."""
+
 _MOST_REASONS: Final = 2
 
 
@@ -161,7 +164,8 @@ def _inputs(before: MemoParts, after: MemoParts) -> list[str]:
 
 def _environment(before: MemoParts, after: MemoParts, locks: tuple[Lock, Lock] | None) -> list[str]:
     reasons = [f"environment variable {name} {change}" for name, change in _differences(before.env, after.env)]
-    reasons += [f"the session's {name} {change}" for name, change in _differences(before.ambient, after.ambient)]
+    for name, change in _differences(before.ambient, after.ambient):
+        reasons.append(f"the {ORDER} changed" if name == ORDER else f"the session's {name} {change}")
     if before.zone != after.zone:
         reasons.append("another person's results are not reused")
     if before.lock != after.lock:

@@ -127,9 +127,10 @@ def commit(c: Connection, live: Live, ending: Ending, at: datetime) -> Ended:
         raise Conflict(f"run {live.number} has ended already", subject=plan.run)
     usage = dict(outcome.usage) if outcome else {}
     runs.end_attempt(c, live.attempt, state=ending.attempt_state, at=at, **usage)
-    outputs = outcome.outputs if outcome and ending.event == "succeed" else None
+    # A failed run's are what it bound and changed before its error; they are never remembered.
+    outputs = outcome.outputs if outcome else None
     joined = Joined()
-    if outcome and ending.event == "succeed":
+    if outcome and outputs is not None:
         joined = join(c, plan, [Edge.from_json(e) for e in outcome.edges], outputs, at)
     usage |= {"edges": joined.kinds, "stored": ending.stored}
     if joined.labelled:

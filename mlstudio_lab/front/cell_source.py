@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import re
 from collections.abc import Iterator
@@ -54,6 +55,21 @@ def execute(shell: Any, text: str, filename: str) -> None:
         filename: The file name under which its lines are known.
     """
     exec(compile(text, filename, "exec", dont_inherit=True), shell.user_ns)
+
+
+def up_to(text: str, line: int) -> str:
+    r"""The statements of a text that end at a line or above it.
+
+    Args:
+        text: Python source.
+        line: 1-based.
+
+    Example:
+        >>> up_to("import math\ndef f():\n    return 1", 2)
+        'import math'
+    """
+    ends = [statement.end_lineno or 0 for statement in ast.parse(text).body]
+    return "\n".join(text.split("\n")[: max((end for end in ends if end <= line), default=0)])
 
 
 def _one_more(text: str) -> str:

@@ -13,7 +13,7 @@ from mlstudio_lab.client.runs import Run
 from mlstudio_lab.client.session import Session
 from mlstudio_lab.client.submit import Job, Submission
 from mlstudio_lab.core.errors import Conflict
-from mlstudio_lab.front.cell_source import execute, place, register
+from mlstudio_lab.front.cell_source import execute, place, register, up_to
 from mlstudio_lab.front.line import ModuleLine
 
 
@@ -46,20 +46,25 @@ def run_cell(shell: Any, session: Session, line: ModuleLine, cell: str) -> None:
         # The code asked for data that its text did not show; with it the same cell is run again.
         captured = capture(extra)
         submission, run = _submit(shell, session, line, captured, filename)
-    outputs = run.result()
-    history_of(names).record(cell, filename, names)
+    try:
+        outputs = run.result()
+    finally:
+        history_of(names).record(cell, filename, names)
     if line.push:
         Modules(session).put(line.name, captured.bundle.to_json(), tag="latestAlpha")
     if submission.ran_here:
         return
-    deleted = outputs.pop(DELETED, [])
     last = outputs.pop("_", None)
-    for name in deleted:
-        names.pop(name, None)
-    names.update(outputs)
+    _bind(names, outputs)
     if last is not None:
         # As the display hook does for a cell's last value; the value itself was shown by the run.
         shell.displayhook.update_user_ns(last)
+
+
+def _bind(names: dict[str, Any], outputs: dict[str, Any]) -> None:
+    for name in outputs.pop(DELETED, []):
+        names.pop(name, None)
+    names.update(outputs)
 
 
 def _submit(shell: Any, session: Session, line: ModuleLine, captured: Captured, filename: str) -> tuple[Submission, Run]:
@@ -69,13 +74,24 @@ def _submit(shell: Any, session: Session, line: ModuleLine, captured: Captured, 
         captured.bundle.id,
         options=Options(line.where, line.cpus, line.gpus, line.memory_bytes, line.timeout_s, line.seed, line.reuse, line.outputs),
         namespace=shell.user_ns,
-        before_settling=lambda: execute(shell, "\n" + captured.kernel_source, filename) if captured.kernel_source else None,
+        before_settling=lambda failed: _define(shell, captured, filename, failed),
+        after_failure=lambda outputs: _bind(shell.user_ns, outputs),
     )
     submission = Submission(session, job)
     try:
         return submission, submission.finish()
     except Conflict as error:
         raise _with_stray(error, captured.bundle.main.source) from None
+
+
+def _define(shell: Any, captured: Captured, filename: str, failed: Mapping[str, Any] | None) -> None:
+    """Executes a cell's imports and definitions here; of a run that failed those above the line it failed at."""
+    text = "\n" + captured.kernel_source
+    if failed is not None:
+        frames = (failed.get("failure") or {}).get("frames") or ()
+        text = up_to(text, next((int(frame[1]) for frame in frames if frame[0] == filename), 0))
+    if text.strip():
+        execute(shell, text, filename)
 
 
 def _with_stray(error: Conflict, source: str) -> Conflict:

@@ -4,7 +4,9 @@ import pytest
 
 from mlstudio_lab.calling.failures import raise_failure, rebuild
 from mlstudio_lab.core.errors import RunFailed
-from mlstudio_lab.wire.task import Failure
+from mlstudio_lab.data.code_refs import NoCode
+from mlstudio_lab.data.graph import NodeTable, unpack
+from mlstudio_lab.wire.task import Failure, Payload
 
 SOURCE = """class Mine(Exception):
     def __init__(self, code, *, extra=None):
@@ -55,3 +57,23 @@ def test_ipython_renders_it(bench):
 def test_recursion_ends(bench):
     out = bench.function("def f():\n    return f()", "f")
     assert out.failure["type"] == "builtins.RecursionError" and len(out.failure["frames"]) <= 200
+
+
+def test_a_failing_cell_gives_back_what_it_did_before(bench):
+    source = (
+        "log.append('started')\ntotal = sum(log2)\nlock = __import__('threading').Lock()\ndel gone\nraise ValueError('late')\nnever = 1"
+    )
+    given = {"log": [], "log2": [1, 2], "gone": 1}
+    out = bench.run(source, globals=given, inputs=list(given))
+    assert out.state == "failed"
+    got = unpack(Payload.from_json(out.outputs), bench.blobs, NoCode(), known=NodeTable.of({"globals": given}))
+    assert got.values == {"bound": {"total": 3}, "deleted": ["gone"]}
+    assert [u.kind for u in got.updates] == ["sequence"]
+    error = rebuild(Failure.from_json(out.failure), blobs=bench.blobs)
+    assert type(error) is ValueError and "`lock`" in error.__notes__[0]
+
+
+def test_a_failing_function_gives_back_its_changed_arguments(bench):
+    out = bench.function("def f(x):\n    x.append(1)\n    raise ValueError('late')", "f", [], inputs=["x"])
+    assert out.state == "failed" and out.outputs is not None
+    assert bench.function("def f(x):\n    raise ValueError('at once')", "f", [], inputs=["x"]).outputs is None

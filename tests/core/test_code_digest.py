@@ -81,12 +81,21 @@ OTHER = [
     ("def f(a, /): pass", "def f(a): pass"),
     ("def f(*, a): pass", "def f(a): pass"),
     ("lambda *, a, b=1: 1", "lambda *, a=1, b: 1"),
+    ("x", "x;  # not shown"),
 ]
 
 
 @pytest.mark.parametrize("a, b", SAME)
 def test_formatting_comments_and_unread_docstrings_fall_away(a, b):
     assert code_digest(cell(a)) == code_digest(cell(b))
+
+
+def test_a_semicolon_counts_only_where_it_hides_the_last_value():
+    assert code_digest(cell("x = 1")) == code_digest(cell("x = 1;"))
+    assert code_digest(cell("x; y")) == code_digest(cell("x\ny  # ;"))
+    assert code_digest(cell("x;")) == code_digest(cell("x ;  # more"))
+    helper = Unit("definition", "f", "def f(): g()")
+    assert code_digest(cell("y", helper)) == code_digest(cell("y", Unit("definition", "f", "def f(): g();")))
 
 
 @pytest.mark.parametrize("a, b", OTHER)

@@ -42,6 +42,9 @@ def test_sentences() -> None:
     assert explain(parts, {}, replace(parts, args={"global:base": "1"}), {}) == "ran: input `base` added, argument `x` removed"
     old, new = Lock("3.11.7", "l", (("polars", "2.0.0"),)), Lock("3.11.7", "l", (("polars", "2.1.0"),))
     assert explain(parts, {}, replace(parts, lock="m"), {}, locks=(old, new)) == "ran: polars 2.0.0 -> 2.1.0"
+    assert (
+        explain(parts, {}, replace(parts, ambient={"order of named arguments": "b,a"}), {}) == "ran: the order of named arguments changed"
+    )
     assert explain(parts, {}, parts, {}) == ""
 
 

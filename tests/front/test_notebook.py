@@ -117,8 +117,8 @@ def test_the_persons_own_exception_shows_their_own_lines(kernel):
         ("%%module note/calc\ndef calc(x): return x\nprint(calc(1))", "Conflict", "line 3 makes it a cell"),
         ("%%module note/x --outputs nothing\nx = 1", "CaptureRefused", "nothing"),
         ("%%test note/calc\ndef test_it(): ...", "BadInput", "later release"),
-        ("calc()", "BadInput", "x"),
-        ("calc(1, mor=2)", "BadInput", "did you mean more?"),
+        ("calc()", "BadArgument", "x"),
+        ("calc(1, mor=2)", "BadArgument", "did you mean more?"),
         ("%studio runs lst", "BadInput", "did you mean list"),
         ("%studio runs show 99999", "NotFound", "no run"),
         ("%studio run note/calc --set y=1", "BadInput", "no input"),
@@ -241,3 +241,25 @@ def test_the_order_of_named_arguments_counts_where_code_can_see_it(kernel):
 def test_a_class_made_by_a_cell_in_the_kernel_is_that_of_its_instances(kernel):
     kernel.run("%%module note/made --where kernel\nclass Made:\n    pass\none = Made()")
     assert kernel.run("isinstance(one, Made)").value == "True"
+
+
+def test_a_failing_cell_leaves_what_it_did_before_its_error(kernel):
+    kernel.run("events = []; steps = events")
+    cell = (
+        "import fractions\ndef half(x): return x / 2\nevents.append('loaded')\nrows = half(8)\nraise ValueError('stop')\ndef later(): ..."
+    )
+    said = kernel.run("%%module note/partial\n" + cell)
+    assert said.ename == "ValueError"
+    shown = kernel.run("print(rows, events, steps is events, half(2), fractions.__name__, 'later' in globals())")
+    assert shown.stdout == "4.0 ['loaded'] True 1.0 fractions False\n"
+    again = kernel.run("%%module note/partial\n" + cell)
+    assert again.ename == "ValueError" and kernel.run("len(events)").value == "2"
+
+
+def test_a_semicolon_hides_the_last_value_and_is_another_run(kernel):
+    loud = kernel.run("%%module note/shown\nshown = 41\nshown + 1")
+    assert any(d.get("text/plain") == "42" for d in loud.displays)
+    quiet = kernel.run("%%module note/shown\nshown = 41\nshown + 1;")
+    assert not quiet.error and [d for d in quiet.displays if d.get("text/plain") == "42"] == []
+    again = kernel.run("%%module note/shown\nshown = 41\nshown + 1  ;  # quiet")
+    assert "reused" in again.cards[0] and [d for d in again.displays if d.get("text/plain") == "42"] == []
