@@ -1789,6 +1789,10 @@ export interface components {
       ambient_key?: {
         [key: string]: string;
       };
+      /** @description plain numbers, words and flags among the arguments, so that a clone form can show them */
+      arguments?: {
+        [key: string]: unknown;
+      };
       /**
        * @description core.bundle.Bundle.to_json()
        * @default null

@@ -39,6 +39,9 @@ _MOST_IDS: Final = 20_000
 
 log = structlog.get_logger("engine")
 
+_KEPT_OF_A_HIT: Final = ("parameters", "arguments", "datasets", "where", "seed", "outputs", "values")
+"""Parts of a request that a run which computed nothing keeps: enough to show it and to clone it."""
+
 
 class Engine(Looking):
     """Plans, remembers, runs; every method belongs to one event loop.
@@ -174,7 +177,7 @@ class Engine(Looking):
             await self._relabel(plan, hot)
         number, at = self.ledger.next_run_number(), self.clock.now()
         moves_dev = bool(plan.request.get("tag_dev", True)) and self.versions.dev(str(plan.name), plan.caller.actor) < plan.number
-        kept = {k: plan.request[k] for k in ("parameters", "datasets", "where", "seed", "outputs", "values") if plan.request.get(k)}
+        kept = {k: plan.request[k] for k in _KEPT_OF_A_HIT if plan.request.get(k)}
         kept["parts"] = plan.parts.to_json() if plan.parts else None
 
         def record(c: Connection) -> None:

@@ -10,7 +10,19 @@ from mlstudio_lab.engine.memory import Hot
 from mlstudio_lab.engine.model import Live, Plan
 from mlstudio_lab.ledger.runs import RunRow
 
-SHOWN_REQUEST: Final = ("parameters", "datasets", "where", "cpus", "gpus", "memory_bytes", "timeout_s", "seed", "reuse", "outputs")
+SHOWN_REQUEST: Final = (
+    "parameters",
+    "arguments",
+    "datasets",
+    "where",
+    "cpus",
+    "gpus",
+    "memory_bytes",
+    "timeout_s",
+    "seed",
+    "reuse",
+    "outputs",
+)
 """Parts of a request that people may see and change in a clone; inputs, environment and ambient state stay inside."""
 
 

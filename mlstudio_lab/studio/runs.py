@@ -15,7 +15,7 @@ from mlstudio_lab.studio.context import Studio
 
 MOST: Final = 500
 _CARRIED: Final = (
-    "values", "payload", "datasets", "parameters", "origins", "ambient", "ambient_key", "env", "cwd", "outputs",
+    "values", "payload", "datasets", "parameters", "arguments", "origins", "ambient", "ambient_key", "env", "cwd", "outputs",
     "cpus", "gpus", "memory_bytes", "timeout_s", "seed",
 )  # fmt: skip
 _STATES: Final = frozenset(get_args(RunState))
@@ -86,11 +86,12 @@ async def clone(studio: Studio, caller: Caller, run: str, body: dict[str, Any]) 
     if row.reused_from and "payload" not in request:
         # A hit carries digests only; the run it was taken from has the values themselves.
         source = studio.read(lambda c: runs.get_run(c, row.reused_from or "")) or row
-        request = {**(source.request or {}), **{k: v for k, v in request.items() if k in ("parameters", "datasets")}}
+        request = {**(source.request or {}), **{k: v for k, v in request.items() if k in ("parameters", "arguments", "datasets")}}
     changes, inputs = dict(body.get("set") or {}), dict(body.get("input") or {})
     carried: dict[str, Any] = {k: request[k] for k in _CARRIED if k in request}
     had_live = bool(carried.get("values"))
     carried["parameters"] = {k: v for k, v in {**(carried.get("parameters") or {}), **changes}.items() if k not in inputs}
+    carried["arguments"] = {k: v for k, v in (carried.get("arguments") or {}).items() if k not in {**changes, **inputs}}
     carried["datasets"] = {k: v for k, v in {**(carried.get("datasets") or {}), **inputs}.items() if k not in changes}
     values = {k: v for k, v in (carried.get("values") or {}).items() if k.rpartition(":")[2] not in {**changes, **inputs}}
     carried["values"] = values

@@ -99,6 +99,9 @@ class RunRequest(Model):
     payload: Json | None = Field(default=None, description="Payload json; its graph as wire.task.Task.inputs says")
     datasets: dict[str, str] = Field(default_factory=dict, description="parameter -> dataset name[@version]")
     parameters: Json = Field(default_factory=dict, description="parameter -> JSON value, merged over the defaults")
+    arguments: Json = Field(
+        default_factory=dict, description="plain numbers, words and flags among the arguments, so that a clone form can show them"
+    )
     ambient: Json = Field(default_factory=dict, description="calling.ambient.take()")
     ambient_key: dict[str, str] = Field(default_factory=dict, description="calling.ambient.key(ambient): enters the memo key")
     env: dict[str, str | None] = Field(

@@ -60,6 +60,7 @@ def test_live_while_the_notebook_runs_then_clone_and_run(page: Any, tmp_path: Pa
     field = first.locator("input[name='at_least']")
     field.wait_for()
     assert first.locator("input[name='orders']").get_attribute("placeholder")
+    assert field.input_value() == "2"
     field.fill("10")
     keep(page, tmp_path, "form-light")
     field.press("Enter")

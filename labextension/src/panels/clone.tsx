@@ -41,7 +41,7 @@ function fieldsOf(run: Run): IField[] {
       fields.push({
         name,
         kind: 'carried',
-        before: undefined,
+        before: asked.arguments?.[name],
         summary: String(summary)
       });
     }
