@@ -32,7 +32,7 @@ def to_failure(exc: BaseException, files: Collection[str], code: Any = None, blo
         type=_qualified(type(exc)),
         message=_text(exc)[:_MOST_MESSAGE],
         frames=own,
-        payload=_packed(exc, code, blobs) if by == "code" else None,
+        payload=_packed(exc, files, code, blobs) if by == "code" else None,
         by=by,
         traceback=_formatted(exc)[-_MOST_TRACEBACK:],
     )
@@ -102,37 +102,36 @@ def _formatted(exc: BaseException) -> str:
         return f"{_qualified(type(exc))}: {_text(exc)}"
 
 
-def _packed(exc: BaseException, code: Any, blobs: Any) -> dict[str, Any] | None:
-    """The exception as a payload, tried out: many exceptions pickle and then cannot be made again."""
+def _packed(exc: BaseException, files: Collection[str], code: Any, blobs: Any) -> dict[str, Any] | None:
+    """The exception with its causes as a payload, tried out; None when it cannot be made again."""
     if blobs is None:
         return None
     try:
-        from mlstudio_lab.data.graph import pack, unpack
+        from mlstudio_lab.calling.chains import pack_chain
 
-        values: dict[str, object] = {"exception": exc, "cause": exc.__cause__, "suppress": exc.__suppress_context__}
-        payload = pack(values, blobs, _refs(code))
-        again = unpack(payload, blobs, _refs(code)).values["exception"]
-        if type(again) is type(exc) and _text(again) == _text(exc):
-            return payload.to_json()
+        payload = pack_chain(exc, _refs(code), blobs, lambda tb: _own_frames(tb, files))
     except Exception:  # noqa: BLE001 — pickling runs the person's own __reduce__ and constructors
         return None
-    return None
+    return None if payload is None else payload.to_json()
 
 
 def _unpacked(failure: Failure, code: Any, blobs: Any) -> BaseException | None:
     if failure.payload is None:
         return _own_error(failure)
     try:
+        from mlstudio_lab.calling.chains import unpack_chain
         from mlstudio_lab.data.graph import unpack
 
         store: Any = blobs if blobs is not None else _NoBlobs()
         values = unpack(Payload.from_json(failure.payload), store, _refs(code)).values
+        if "chain" in values:
+            return unpack_chain(values["chain"], _traceback)
     except Exception:  # noqa: BLE001 — unpickling runs the person's own constructors
         return None
-    exc = values.get("exception")
+    # As runs were recorded by earlier versions.
+    exc, cause = values.get("exception"), values.get("cause")
     if not isinstance(exc, BaseException):
         return None
-    cause = values.get("cause")
     if isinstance(cause, BaseException):
         exc.__cause__ = cause
     exc.__suppress_context__ = bool(values.get("suppress"))

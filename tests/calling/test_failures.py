@@ -36,13 +36,51 @@ def test_the_same_exception_with_the_persons_lines(bench):
 
 
 def test_an_exception_that_cannot_be_made_again(bench):
-    out = bench.function(
-        "class Odd(Exception):\n    def __init__(self, a, b):\n        super().__init__('told')\ndef f():\n    raise Odd(1, 2)", "f"
-    )
+    out = bench.function("def f():\n    class Odd(Exception): pass\n    raise Odd('told')", "f")
     failure = Failure.from_json(out.failure)
     assert failure.payload is None
     error = rebuild(failure)
     assert type(error) is RunFailed and "Odd: told" in str(error)
+
+
+OWN = """class Own(ValueError):
+    def __init__(self, code, *, rows, lock=None):
+        super().__init__(f'code {code}')
+        self.code, self.rows, self.lock = code, rows, lock
+
+    def __str__(self):
+        return f'{self.code}: {self.rows} rows'
+
+class Missing(OSError):
+    def __init__(self, name):
+        super().__init__(2, 'gone', name)
+
+def read(x):
+    raise Missing('a.csv')
+
+def f(x):
+    try:
+        read(x)
+    except Missing as error:
+        error.add_note('looked twice')
+        raise Own(7, rows=3, lock=__import__('threading').Lock()) from error
+"""
+
+
+def test_an_exception_with_a_constructor_of_its_own_is_of_the_live_class(bench):
+    class Code(NoCode):
+        def find(self, name):
+            return names[name.partition(":")[2]]
+
+    names = {"__name__": "__main__"}
+    exec(OWN, names)
+    out = bench.function(OWN, "f", 1)
+    error = rebuild(Failure.from_json(out.failure), Code(), bench.blobs)
+    assert type(error) is names["Own"] and (error.code, error.rows, str(error)) == (7, 3, "7: 3 rows")
+    cause = error.__cause__
+    assert type(cause) is names["Missing"] and (cause.errno, cause.filename, cause.__notes__) == (2, "a.csv", ["looked twice"])
+    assert [f.name for f in traceback.extract_tb(cause.__traceback__)] == ["f", "read"]
+    assert error.__context__ is cause
 
 
 def test_ipython_renders_it(bench):
