@@ -6,12 +6,15 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from mlstudio_lab.ledger.connection import Connection
 from mlstudio_lab.ledger.ledger import Ledger
+
+SAY_AFTER_S: Final = 0.02
+"""How long a log line waits that must not stand before an answer."""
 
 log = structlog.get_logger("engine")
 
@@ -34,6 +37,7 @@ class Beside:
         self._thread = 0
         self._is_ringing = False
         self._newest_soon: Future[None] | None = None
+        self._unsaid: list[tuple[str, dict[str, Any]]] = []
 
     def bind(self) -> None:
         """Belongs to the running loop from now on."""
@@ -75,6 +79,17 @@ class Beside:
         self._is_ringing = False
         self.changed()
 
+    def say(self, event: str, **what: Any) -> None:
+        """Logs something a moment later, once whoever waits for it was answered."""
+        self._unsaid.append((event, what))
+        if len(self._unsaid) == 1:
+            self.loop.call_later(SAY_AFTER_S, self._say_all)
+
+    def _say_all(self) -> None:
+        unsaid, self._unsaid = self._unsaid, []
+        for event, what in unsaid:
+            log.info(event, **what)
+
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs something beside the request that asked for it."""
         task = self.loop.create_task(work)
@@ -88,6 +103,7 @@ class Beside:
 
     async def stop_background(self) -> None:
         """Cancels all background work and waits for it to end."""
+        self._say_all()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

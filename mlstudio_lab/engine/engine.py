@@ -128,12 +128,19 @@ class Engine(Looking):
         self.running.changed()
         if wait_s and live.state not in FINAL and not live.needs:
             await self.running.waiting.until(run, wait_s)
-        view = await self.view(run, 0.0)
+        view = self._just_ended(live) or await self.view(run, 0.0)
         if view["state"] in FINAL:
             # Whoever waited for so short a run gets what it said with it, and need not ask again.
             view["log"] = [event for event in live.stream.events if event.get("t") != "state"]
             view["dev_newer"] = plan.dev_newer
         return view
+
+    def _just_ended(self, live: Live) -> dict[str, Any] | None:
+        """The view of a run from the row that was committed; None when it must be read, with the numbers of runs it names."""
+        row = live.ended
+        if row is None or row.reused_from or row.cloned_from:
+            return None
+        return views.of_row(row, version_number=self.versions.number(row.module, row.version_id), kind=live.plan.code.bundle.kind)
 
     def _is_new(self, run: str) -> bool:
         """Whether a run's id was certainly never sent before: ULIDs sort by time, and all that came since a moment are known."""

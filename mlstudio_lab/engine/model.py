@@ -15,6 +15,7 @@ from mlstudio_lab.core.memo import MemoParts
 from mlstudio_lab.core.names import Name
 from mlstudio_lab.engine.retry import Loss
 from mlstudio_lab.engine.streams import Stream
+from mlstudio_lab.ledger.runs import RunRow
 
 KERNEL: Final = "kernel"
 """Name of the executor that is the sender's own process."""
@@ -84,6 +85,7 @@ class Live:
         committing: Its ending is on the way to the ledger.
         follows: It waits for the same computation of another run.
         by_itself: The kernel that executes it asked to stop, so it need not be interrupted.
+        ended: Its row as committed, once it has ended by an outcome.
     """
 
     plan: Plan
@@ -106,6 +108,7 @@ class Live:
     needs: list[str] = field(default_factory=list)
     follows: bool = False
     by_itself: bool = False
+    ended: RunRow | None = None
 
     def stop_timers(self) -> None:
         """Cancels whatever was to happen later."""

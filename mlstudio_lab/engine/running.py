@@ -352,7 +352,7 @@ class Running(Beside):
     def _ended(self, live: Live, ended: Ended) -> None:
         row, ending, plan = ended.row, ended.ending, live.plan
         plan.why = ending.why
-        live.state = row.state
+        live.state, live.ended = row.state, row
         if ending.stored and ending.outcome is not None:
             kept = ending.outcome.log if len(ending.outcome.log) < 2_000 else None
             hot = Hot(
@@ -362,7 +362,7 @@ class Running(Beside):
             self._memory.keep(hot)
         self.leave(live)
         drop_outcome(self._home, live.attempt, live.fence)
-        log.info("run ended", run=row.id, number=row.number, module=row.module, state=row.state, executor=row.executor)
+        self.say("run ended", run=row.id, number=row.number, module=row.module, state=row.state, executor=row.executor)
 
     def leave(self, live: Live) -> None:
         """Lets a run go and tells everybody who waits for it."""
