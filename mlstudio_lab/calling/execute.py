@@ -157,8 +157,9 @@ class _Attempt:
                 self.fail(refused.error, by="worker")
                 return "refused" if isinstance(refused.error, CannotCross) else "failed"
             except CannotCross as error:
+                # A generator, say: where there is a notebook, its kernel runs it.
                 self.fail(error, by="worker", code=loaded.code)
-                return "failed"
+                return "refused"
             except BaseException as error:  # noqa: BLE001 — the edge of the person's code: it may raise anything, SystemExit too
                 if isinstance(error, KeyboardInterrupt) or self.interrupt.reason:
                     return self._stopped(error)
@@ -206,6 +207,7 @@ class _Attempt:
                     holders += [self.bundle.entry] if self.bundle.entry else []
                     held = held_state(loaded.namespace, holders, loaded.code)
                     before = loaded.namespace.bound()
+                    observer.session.begin()
                     self.begun = _Begun(before, inputs.known, snapshot, lineage)
                     deleted: list[str] = []
                     if self.bundle.kind == "function":
@@ -219,11 +221,17 @@ class _Attempt:
                         deleted = deleted_names(before, after)
                     displays.figures()
                     name = changed_state(held, held_state(loaded.namespace, holders, loaded.code))
+                    session = observer.session.changed()
+                    if session and not task.session:
+                        # No notebook misses it; but a remembered result would not do it again.
+                        observer.impure("session", f"changes {session}")
                 taken = lineage.taken(results)
             finally:
                 self.usage.wall_s = perf_counter() - wall
                 self.usage.cpu_s = process_time() - cpu
-        return _Results(taken, deleted, inputs.known, snapshot, lineage, name)
+        return _Results(
+            taken, deleted, inputs.known, snapshot, lineage, f"what `{name}` holds" if name else session if task.session else ""
+        )
 
     def _keep_what_it_did(self, error: BaseException, loaded: Loaded) -> None:
         """Packs what a failed run bound and changed before its error, as it would be there in the kernel; what cannot be is noted."""
@@ -267,9 +275,9 @@ class _Attempt:
     def _give_back(self, loaded: Loaded, results: _Results) -> OutcomeState:
         started = perf_counter()
         try:
-            if results.changed_code:
-                # No worker's function or class is the notebook's own: what it holds now would be lost.
-                raise CannotCross(f"changes what `{results.changed_code}` holds", subject=results.changed_code, hint="use --where kernel")
+            if results.stays:
+                # No worker's function, class or option is the notebook's own: what it is now would be lost.
+                raise CannotCross(f"changes {results.stays}", subject=results.stays, hint="use --where kernel")
             changed = results.known.changed(results.snapshot) if results.known is not None else []
             self.packed = pack_results(self.bundle.kind, results.values, results.deleted, self.blobs, loaded.code, results.known, changed)
         except CannotCross as error:
@@ -323,7 +331,7 @@ class _Results:
     known: Any
     snapshot: Any
     lineage: Lineage
-    changed_code: str
+    stays: str
 
 
 def _run_cell(loaded: Loaded, displays: Displays, lineage: Lineage) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def build_task(plan: Plan, attempt: str, fence: int, home: str, sources: dict[st
         parameters=dict(request.get("parameters") or {}),
         ambient=ambient,
         outputs=request.get("outputs"),
+        session=bool(request.get("kernel")) and request.get("where", "auto") == "auto",
         seed=request.get("seed"),
         timeout_s=request.get("timeout_s") or 0.0,
         cpus=request.get("cpus") or 0.0,

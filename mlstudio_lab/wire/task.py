@@ -149,6 +149,7 @@ class Task(_Json):
             cloned with a change or started without a notebook.
         ambient: See `calling.ambient`: {"cwd", "env", "rng", "options", …}; each a JSON value or a blob digest.
         outputs: Names to return for a cell module; None for "whatever it binds or mutates".
+        session: Whether a notebook waits that would run it itself: what changes the session is refused then.
         seed: Seeds random, numpy and torch before the call; None leaves them as the ambient state says.
         timeout_s, cpus, gpus, memory_bytes: Limits; 0 means none.
         home: The home's folder of blobs and outcomes, as this worker sees it.
@@ -168,6 +169,7 @@ class Task(_Json):
     parameters: dict[str, Any] = field(default_factory=dict)
     ambient: dict[str, Any] = field(default_factory=dict)
     outputs: list[str] | None = None
+    session: bool = False
     seed: int | None = None
     timeout_s: float = 0.0
     cpus: float = 0.0

@@ -117,9 +117,9 @@ def test_what_cannot_leave_is_refused(bench):
     out = bench.run("import threading\nlock = threading.Lock()")
     assert out.state == "refused" and "lock" in out.failure["message"].lower()
     out = bench.function("def f():\n    yield 1", "f")
-    assert out.state == "failed" and "return a list" in out.failure["message"] and "generator" in out.failure["message"]
+    assert out.state == "refused" and "return a list" in out.failure["message"] and "generator" in out.failure["message"]
     out = bench.function("async def f():\n    return 1", "f")
-    assert out.state == "failed" and "coroutine" in out.failure["message"]
+    assert out.state == "refused" and "coroutine" in out.failure["message"]
 
 
 def test_await_at_top_level(bench):
@@ -189,7 +189,7 @@ def test_system_exit_and_strange_exceptions(bench):
     out = bench.run(
         "class Odd(Exception):\n    def __init__(self, a, b): self.lock = __import__('threading').Lock()\n    def __str__(self): raise ValueError\nraise Odd(1, 2)"
     )
-    assert out.state == "failed" and out.failure["payload"] is None and "Odd" in out.failure["message"]
+    assert out.state == "failed" and out.failure["type"] == "__main__.Odd" and "Odd" in out.failure["message"]
 
 
 @pytest.mark.parametrize("source", ["y = (", "def f(:\n  pass", "y = 1\n  z = 2"])
@@ -262,3 +262,34 @@ def test_a_view_of_an_input_is_a_view_of_the_live_array(bench):
     b = got["b"]
     b[1] = 7
     assert array.tolist() == [42, 1, 7, 3, 4, 5] and np.shares_memory(array, b)
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("os.environ['MLS_NEW'] = '1'", "MLS_NEW"),
+        ("os.chdir('/')", "the working directory"),
+        ("warnings.simplefilter('ignore', ResourceWarning)", "the warning filters"),
+        ("sys.path.append('/nowhere')", "sys.path"),
+        ("pd.set_option('display.max_rows', 7)", "pandas"),
+        ("np.set_printoptions(precision=3)", "numpy"),
+        ("pl.Config.set_tbl_rows(3)", "polars"),
+        ("decimal.getcontext().prec = 9", "decimal"),
+    ],
+)
+def test_what_changes_the_session_by_a_way_around_is_the_kernels(bench, body, what):
+    imports = "import os, sys, warnings, decimal\nimport numpy as np, pandas as pd, polars as pl\n"
+    units = [("module", "setup_all", f"{imports}def go():\n    {body}\n    return 1\n"), ("import", "go", "from setup_all import go")]
+    out = bench.run("y = go()", units=units, session=True)
+    assert out.state == "refused" and what in out.failure["message"]
+    alone = bench.run("y = go()", units=units)
+    assert alone.state == "succeeded" and [i["what"] for i in alone.impurities] == ["session"]
+
+
+def test_what_is_put_back_or_set_up_by_an_import_is_no_change(bench):
+    files = [
+        ("module", "quiet_one", "import warnings, os\nwarnings.simplefilter('ignore', ResourceWarning)\nos.environ['MLS_SET'] = '1'\n")
+    ]
+    source = "import pandas as pd\nimport quiet_one\nwith pd.option_context('display.max_rows', 3):\n    y = repr(pd.DataFrame({'a': [1]}))"
+    out = bench.run(source, units=files, session=True)
+    assert out.state == "succeeded" and out.impurities == []

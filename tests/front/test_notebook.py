@@ -263,3 +263,12 @@ def test_a_semicolon_hides_the_last_value_and_is_another_run(kernel):
     assert not quiet.error and [d for d in quiet.displays if d.get("text/plain") == "42"] == []
     again = kernel.run("%%module note/shown\nshown = 41\nshown + 1  ;  # quiet")
     assert "reused" in again.cards[0] and [d for d in again.displays if d.get("text/plain") == "42"] == []
+
+
+def test_what_a_helper_changes_in_the_session_and_generators_are_the_kernels(kernel):
+    kernel.run("import os, importlib\ndef turn(): importlib.import_module('os').environ.__setitem__('MLS_TURNED', 'on'); return 1")
+    said = kernel.run("%%module note/turns\nturned = turn()")
+    assert not said.error and "kernel" in said.cards[0]
+    assert kernel.run("os.environ['MLS_TURNED'], turned").value == "('on', 1)"
+    kernel.run("%%module note/gen\ndef gen(n):\n    yield from range(n)")
+    assert kernel.run("print(list(gen(3)))").stdout == "[0, 1, 2]\n"

@@ -14,6 +14,7 @@ from mlstudio_lab.calling import rng
 from mlstudio_lab.calling.observe import frames, paths
 from mlstudio_lab.calling.observe.audit import hook
 from mlstudio_lab.calling.observe.wraps import Wraps
+from mlstudio_lab.calling.session_state import SessionState
 from mlstudio_lab.core.memo import env_digest
 from mlstudio_lab.data.files import file_digest
 from mlstudio_lab.wire.task import Impurity
@@ -71,6 +72,7 @@ class Observer:
         self._after: dict[str, Any] = {}
         self._used_before_seed: set[str] = set()
         self._wraps: Wraps | None = None
+        self.session = SessionState()
 
     def __enter__(self) -> Observer:
         hook.install()

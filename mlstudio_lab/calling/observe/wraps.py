@@ -118,9 +118,15 @@ def _builtins(wraps: Wraps) -> None:
     def outer(original: Any) -> Any:
         def __import__(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
             observer = wraps.observer
-            if observer is None or level or name in sys.modules or getattr(_importing, "now", False) or _is_local(name):
+            if observer is None or level or name in sys.modules or getattr(_importing, "now", False):
                 return original(name, globals, locals, fromlist, level)
-            before, marks = rng.rng_state(), rng.positions()
+            if _is_local(name):
+                session = observer.session.take()
+                try:
+                    return original(name, globals, locals, fromlist, level)
+                finally:
+                    observer.session.excuse(session)
+            before, marks, session = rng.rng_state(), rng.positions(), observer.session.take()
             _importing.now = True
             try:
                 return original(name, globals, locals, fromlist, level)
@@ -129,6 +135,7 @@ def _builtins(wraps: Wraps) -> None:
                 now = rng.positions()
                 if any(now[generator] != mark for generator, mark in marks.items()):
                     rng.set_rng_state(before)
+                observer.session.excuse(session)
                 if wraps.observer is observer:
                     observer.imported()
 
