@@ -122,8 +122,7 @@ def commit(c: Connection, live: Live, ending: Ending, at: datetime) -> Ended:
     plan, outcome = live.plan, ending.outcome
     if runs.newest_fence(c, plan.run) != live.fence:
         raise Conflict(f"attempt {live.fence} of run {live.number} was superseded", subject=plan.run)
-    now = runs.get_run(c, plan.run)
-    if now is None or now.state in FINAL:
+    if (state := runs.state_of(c, plan.run)) is None or state in FINAL:
         raise Conflict(f"run {live.number} has ended already", subject=plan.run)
     usage = dict(outcome.usage) if outcome else {}
     runs.end_attempt(c, live.attempt, state=ending.attempt_state, at=at, **usage)

@@ -214,8 +214,7 @@ class Running(Beside):
         run, number, module = live.plan.run, live.number, str(live.plan.name)
 
         def mark(c: Connection) -> None:
-            row = runs.get_run(c, run)
-            if row is not None and row.state == "queued":
+            if runs.state_of(c, run) == "queued":
                 runs.update_run(c, run, event="start", at=at, executor=live.executor)
                 runs.start_attempt(c, attempt, worker=worker, at=at)
                 events.append(c, "run", run, {"number": number, "module": module, "state": "running"}, at)
@@ -277,8 +276,7 @@ class Running(Beside):
 
         def record(c: Connection) -> None:
             runs.end_attempt(c, old, state=how, at=at)
-            row = runs.get_run(c, run)
-            if row is not None and row.state == "running":
+            if runs.state_of(c, run) == "running":
                 runs.update_run(c, run, event="requeue", at=at, executor=name)
             runs.insert_attempt(c, id=attempt, run=run, fence=fence, executor=name, queued_at=at)
             events.append(c, "run", run, {"number": live.number, "module": str(live.plan.name), "state": "queued"}, at)

@@ -213,6 +213,16 @@ def get_run(c: Connection, id_or_number: str | int) -> RunRow | None:
     return None if row is None else _run(row)
 
 
+def state_of(c: Connection, id: str) -> RunState | None:
+    """The state of one run by its ULID, without its request and outputs; None when there is none.
+
+    Example:
+        `state_of(c, run.id) == "queued"`
+    """
+    found = c.one(_STATE, id=id)
+    return None if found is None else cast(RunState, found[0])
+
+
 def list_runs(
     c: Connection,
     *,
