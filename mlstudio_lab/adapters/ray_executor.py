@@ -93,6 +93,8 @@ class RayExecutor:
         self._thread = threading.get_ident()
         if importlib.util.find_spec("ray") is None:
             self._turn("absent", "Ray is not installed: pip install 'mlstudio_lab[ray]'")
+            for attempt in list(self._jobs):
+                self._lose(attempt, "Ray is not installed any more", infrastructure=True)
             return
         (self._home / "logs").mkdir(parents=True, exist_ok=True)
         self._runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -163,9 +165,10 @@ class RayExecutor:
     # -- the bridge ------------------------------------------------------------------------------------------------
 
     def _call(self, fn: Callable[..., None], *args: Any) -> None:
-        if threading.get_ident() == self._thread:
+        if self._loop is None or threading.get_ident() == self._thread:
+            # Before the start there is one thread only: what an earlier service left is noted until the bridge is linked.
             fn(*args)
-        elif self._loop is not None:
+        else:
             self._loop.call_soon_threadsafe(fn, *args)
 
     def _turn(self, state: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -87,6 +88,25 @@ def test_a_new_service_takes_up_a_run_of_the_old_one(ray_rig: Rig, ray_runtime: 
     finally:
         processes.kill(workers(new))
         new.close()
+
+
+def test_what_is_offered_before_the_start_is_answered(ray_rig: Rig, ray_runtime: Path, tmp_path: Path) -> None:
+    """A service takes up what an earlier one left before it starts its executors."""
+
+    async def offer() -> tuple[str, str, bool]:
+        executor = RayExecutor(tmp_path, ray_runtime, 1, WallClock(), agent="agents:Scripted")
+        heard: asyncio.Future[tuple[str, str, bool]] = asyncio.get_running_loop().create_future()
+        executor.lost = lambda attempt, reason, *, infrastructure=False: heard.set_result((attempt, reason, infrastructure))
+        executor.adopt("gone", 1, "run", print, print)
+        executor.start()
+        try:
+            return await asyncio.wait_for(heard, 90)
+        finally:
+            members = [member["pid"] for member in executor.status()["members"]]
+            executor.leave()
+            processes.kill(members)
+
+    assert asyncio.run(offer()) == ("gone", "its worker is gone", True)
 
 
 def test_an_idle_actor_that_is_killed_is_replaced(ray_rig: Rig) -> None:
