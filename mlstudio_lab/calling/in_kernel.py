@@ -22,7 +22,7 @@ from mlstudio_lab.calling.missing import named_in
 from mlstudio_lab.calling.observe import Observer
 from mlstudio_lab.calling.packing import pack_results
 from mlstudio_lab.calling.results import bound_names, is_display_only
-from mlstudio_lab.calling.sources import compiled_cell
+from mlstudio_lab.calling.sources import compiled_cell, flags_of_bundle
 from mlstudio_lab.calling.stage import Emit, Stage
 from mlstudio_lab.core.errors import CannotCross, RunTimedOut
 from mlstudio_lab.data.nodes import NodeTable
@@ -163,7 +163,7 @@ class _KernelAttempt:
 
     def _cell(self, datasets: dict[str, Any], lineage: Lineage) -> dict[str, Any]:
         place = self.captured.origins.get("main") or [f"<{self.task.name}>", 1]
-        cell = compiled_cell(self.bundle.main.source, str(place[0]), int(place[1]))
+        cell = compiled_cell(self.bundle.main.source, str(place[0]), int(place[1]), flags_of_bundle(self.bundle))
         namespace = self.namespace if isinstance(self.namespace, dict) else dict(self.namespace)
         handles = {name: namespace[name] for name in datasets if name in namespace}
         namespace.update(datasets)

@@ -10,7 +10,7 @@ from typing import Any
 from mlstudio_lab.calling.code import LoadedCode
 from mlstudio_lab.calling.local_modules import LocalModules
 from mlstudio_lab.calling.namespace import InPlace, MainModule, Namespace
-from mlstudio_lab.calling.sources import CellCode, Lines, Place, compiled, compiled_cell, places
+from mlstudio_lab.calling.sources import CellCode, Lines, Place, compiled, compiled_cell, flags_of_bundle, places
 from mlstudio_lab.core.bundle import Bundle, Unit
 from mlstudio_lab.core.errors import BadInput
 
@@ -63,7 +63,7 @@ class Loaded:
             SyntaxError: It is not Python.
         """
         place = self._places["main", self.bundle.main.name]
-        return compiled_cell(self.bundle.main.source, place.file, place.line)
+        return compiled_cell(self.bundle.main.source, place.file, place.line, flags_of_bundle(self.bundle))
 
     @property
     def call(self) -> Callable[..., Any]:
@@ -88,7 +88,7 @@ class Loaded:
 
     def _run(self, unit: Unit) -> None:
         place = self._places[unit.role, unit.name]
-        exec(compiled(unit.source, place.file, place.line), self.namespace)
+        exec(compiled(unit.source, place.file, place.line, flags_of_bundle(self.bundle)), self.namespace)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from types import CodeType
 from typing import Any, Final
 
 from mlstudio_lab.core.bundle import Bundle, Unit
+from mlstudio_lab.core.futures import flags_of
 from mlstudio_lab.core.magic_lines import ends_quietly
 
 _TOP_LEVEL_AWAIT: Final = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -39,6 +40,15 @@ class CellCode:
     shown: bool
 
 
+def flags_of_bundle(bundle: Bundle) -> int:
+    """The compiler flags that a bundle's imports hand on to its other units, as a notebook's cells do.
+
+    Args:
+        bundle: The code.
+    """
+    return flags_of(unit.source for unit in bundle.units if unit.role == "import")
+
+
 def places(bundle: Bundle, origins: Mapping[str, Sequence[Any]], name: str) -> dict[tuple[str, str], Place]:
     """(role, unit name) -> where its text stands; units without an origin get a name that says which module they are of.
 
@@ -60,17 +70,18 @@ def places(bundle: Bundle, origins: Mapping[str, Sequence[Any]], name: str) -> d
 
 
 @lru_cache(maxsize=512)
-def compiled(source: str, file: str, line: int) -> CodeType:
+def compiled(source: str, file: str, line: int, flags: int = 0) -> CodeType:
     """A unit's code with the person's file name and line numbers; imports may await at top level nowhere but in cells.
 
     Raises:
         SyntaxError: The text is not Python.
     """
-    return compile(_tree(source, file, line), file, "exec", dont_inherit=True)
+    code: CodeType = compile(_tree(source, file, line), file, "exec", flags=flags, dont_inherit=True)
+    return code
 
 
 @lru_cache(maxsize=512)
-def compiled_cell(source: str, file: str, line: int) -> CellCode:
+def compiled_cell(source: str, file: str, line: int, flags: int = 0) -> CellCode:
     """A cell's code; IPython's own syntax in it is translated as the kernel does.
 
     Raises:
@@ -84,8 +95,8 @@ def compiled_cell(source: str, file: str, line: int) -> CellCode:
         assert isinstance(statement, ast.Expr)
         last = ast.Expression(statement.value)
     return CellCode(
-        compile(tree, file, "exec", flags=_TOP_LEVEL_AWAIT, dont_inherit=True),
-        None if last is None else compile(last, file, "eval", flags=_TOP_LEVEL_AWAIT, dont_inherit=True),
+        compile(tree, file, "exec", flags=_TOP_LEVEL_AWAIT | flags, dont_inherit=True),
+        None if last is None else compile(last, file, "eval", flags=_TOP_LEVEL_AWAIT | flags, dont_inherit=True),
         last is not None and not ends_quietly(text),
     )
 

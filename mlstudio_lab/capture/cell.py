@@ -10,7 +10,7 @@ from mlstudio_lab.capture import environment
 from mlstudio_lab.capture.captured import Captured, LiveCode
 from mlstudio_lab.capture.closure import NONE, Closure
 from mlstudio_lab.capture.effects import static_effects, uses_session
-from mlstudio_lab.capture.history import history_of, statement_names
+from mlstudio_lab.capture.history import future_units, history_of, statement_names
 from mlstudio_lab.capture.items import Scope
 from mlstudio_lab.capture.kinds import kernel_magics, parse
 from mlstudio_lab.capture.modules import star_names
@@ -75,11 +75,18 @@ def capture_cell(
     if outputs is not None:
         _check_outputs(outputs, bound, namespace, name)
     units, origins, roots, _ = closure.units(parsed.text)
+    earlier = future_units(namespace, parsed.tree)
     roots |= {r for v in closure.data.values() if (r := _root(v))}
     ports_out = tuple(Port(n) for n in (outputs if outputs is not None else bound))
     interface = Interface(tuple(Port(n) for n in closure.data), ports_out)
     tested = [Unit("test", f"test_{n}", text) for n, text in enumerate(tests, 1)]
-    bundle = Bundle("cell", "", (*units, Unit("main", "main", source), *tested), interface, environment.lock_for(roots))
+    bundle = Bundle(
+        "cell",
+        "",
+        (*earlier, *units, Unit("main", "main", source), *tested),
+        interface,
+        environment.lock_for(roots),
+    )
     kernel_source, defining_problem = _kernel_source(parsed.tree, parsed.text, found)
     origins["main"] = [filename, 1]
     env, impure = static_effects(bundle, namespace)

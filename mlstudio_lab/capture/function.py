@@ -11,7 +11,7 @@ from mlstudio_lab.capture import environment
 from mlstudio_lab.capture.captured import Captured, LiveCode
 from mlstudio_lab.capture.closure import NONE, Closure
 from mlstudio_lab.capture.effects import static_effects, uses_session
-from mlstudio_lab.capture.history import history_of
+from mlstudio_lab.capture.history import future_units, history_of
 from mlstudio_lab.capture.items import Item, Scope, held_function, innermost, resolve
 from mlstudio_lab.capture.kinds import entry_of, parse
 from mlstudio_lab.capture.modules import star_names
@@ -161,13 +161,14 @@ def _captured(
     if written:
         closure.kernel_only = closure.kernel_only or f"changes the global name `{written[0]}`"
     units, origins, roots, _ = closure.units(source)
+    earlier = future_units(scope.namespace, parsed.tree)
     roots |= {r for v in closure.data.values() if (r := type(v).__module__.partition(".")[0]) and environment.origin_of(r) == "third"}
     interface = Interface(
         (*parameters(parsed.tree, entry), *(Port(n, implicit=True) for n in closure.data)), (_result(parsed.tree, entry),)
     )
     tested = [Unit("test", f"test_{n}", text) for n, text in enumerate(tests, 1)]
     lock = environment.lock_for(roots)
-    bundle = Bundle("function", entry, (*units, Unit("main", "main", source), *tested), interface, lock)
+    bundle = Bundle("function", entry, (*earlier, *units, Unit("main", "main", source), *tested), interface, lock)
     origins["main"] = [filename, line]
     env, impure = static_effects(bundle, scope.namespace)
     return Captured(

@@ -11,6 +11,8 @@ from typing import Any
 from mlstudio_lab.capture.bodies import import_names, targets
 from mlstudio_lab.capture.modules import note_loaded, star_names
 from mlstudio_lab.capture.scopes import flow
+from mlstudio_lab.core.bundle import Unit
+from mlstudio_lab.core.futures import features, flags_of_tree
 from mlstudio_lab.core.magic_lines import parse_cell
 
 
@@ -135,6 +137,18 @@ def history_of(namespace: Mapping[str, Any]) -> History:
     if shell is None:
         return _PLAIN
     return _HISTORIES.get(shell, _PLAIN)
+
+
+def future_units(namespace: Mapping[str, Any], tree: ast.Module) -> list[Unit]:
+    """The future statements that earlier cells of a notebook made hold for all later ones, as import units.
+
+    Args:
+        namespace: The kernel's global names.
+        tree: The text they hold for; what it says itself is left out.
+    """
+    flags = int(getattr(getattr(_shell(namespace), "compile", None), "flags", 0))
+    flags &= ~flags_of_tree(tree)
+    return [Unit("import", name, f"from __future__ import {name}") for name in features(flags)]
 
 
 def install(shell: Any) -> History:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlstudio_lab.core.errors import CaptureRefused
+from mlstudio_lab.core.futures import ALL
 
 if TYPE_CHECKING:
     from mlstudio_lab.capture import Captured
@@ -54,7 +55,9 @@ def execute(shell: Any, text: str, filename: str) -> None:
         text: Python source.
         filename: The file name under which its lines are known.
     """
-    exec(compile(text, filename, "exec", dont_inherit=True), shell.user_ns)
+    code = compile(text, filename, "exec", flags=shell.compile.flags & ALL, dont_inherit=True)
+    shell.compile.flags |= code.co_flags & ALL
+    exec(code, shell.user_ns)
 
 
 def up_to(text: str, line: int) -> str:

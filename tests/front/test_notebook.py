@@ -272,3 +272,12 @@ def test_what_a_helper_changes_in_the_session_and_generators_are_the_kernels(ker
     assert kernel.run("os.environ['MLS_TURNED'], turned").value == "('on', 1)"
     kernel.run("%%module note/gen\ndef gen(n):\n    yield from range(n)")
     assert kernel.run("print(list(gen(3)))").stdout == "[0, 1, 2]\n"
+
+
+def test_future_statements_hold_for_later_cells(kernel):
+    kernel.run("from __future__ import annotations")
+    said = kernel.run("%%module note/future\nclass Late:\n    x: Undefined\ndef late(a: Nowhere): return a\nhints = late.__annotations__")
+    assert not said.error, said.error
+    assert kernel.run("hints, Late.__annotations__, late(1)").value == "({'a': 'Nowhere'}, {'x': 'Undefined'}, 1)"
+    kernel.run("%%module note/futured\ndef futured(a: Nowhere = 1):\n    def inner(b: Elsewhere): ...\n    return inner.__annotations__")
+    assert kernel.run("futured()").value == "{'b': 'Elsewhere'}"
