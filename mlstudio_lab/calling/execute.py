@@ -144,6 +144,8 @@ class _Attempt:
             leftovers.forget_local_modules(loaded_before, task.home)
         if thread := leftovers.running_threads(threads_before, self.files):
             self.taint.note(f"its thread {thread} still runs")
+        if child := leftovers.running_processes():
+            self.taint.note(f"its process {child} still runs")
         if altered := leftovers.alters_libraries(self.bundle):
             self.taint.note(f"it changed {altered}")
         self.usage.peak_bytes = peak_bytes()

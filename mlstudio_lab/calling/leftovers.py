@@ -88,6 +88,16 @@ def running_threads(before: Collection[threading.Thread], files: Collection[str]
     return ""
 
 
+def running_processes() -> str:
+    """The name of a child process that multiprocessing started and that still runs, "" when there is none.
+
+    A pool that is kept for later would serve the next run without any process being started.
+    """
+    multiprocessing: Any = sys.modules.get("multiprocessing.process")
+    children = multiprocessing.active_children() if hasattr(multiprocessing, "active_children") else ()
+    return str(children[0].name) if children else ""
+
+
 def forget_local_modules(before: Mapping[str, Any], home: str) -> None:
     """Unloads modules that were loaded from the person's own folders since: the next run's files may be others."""
     for name in list(sys.modules):

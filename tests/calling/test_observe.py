@@ -27,6 +27,7 @@ PURE = [
     "from sklearn.linear_model import LinearRegression\ny = LinearRegression().fit([[1], [2]], [1, 2]).coef_",
     "from sklearn.ensemble import RandomForestClassifier\ny = RandomForestClassifier(5, random_state=0).fit([[1], [2]], [1, 0]).predict([[1]])",
     "import joblib.externals.loky.backend.context as c\nc.physical_cores_cache = None\ny = c.cpu_count(only_physical_cores=True) > 0",
+    "import joblib\ny = joblib.Parallel(1)(joblib.delayed(abs)(i) for i in range(2))",
     "import tqdm\nfor i in tqdm.tqdm(range(3)): pass",
     "import os\ny = os.path.join('a', 'b')",
     "import matplotlib.pyplot as plt\nplt.plot([1, 2]);",
@@ -59,6 +60,17 @@ IMPURE = [
     ("import subprocess\nsubprocess.run(['true'])\n;", "subprocess", 2),
     ("import os\nos.system('true')\n;", "subprocess", 2),
     ("import subprocess\nsubprocess.run(['uname'])\n;", "subprocess", 2),
+    (
+        "import multiprocessing as m\nm.get_context('spawn').Process(target=abs, args=(1,)).start()\nm.active_children()[0].join()",
+        "subprocess",
+        2,
+    ),
+    (
+        "import joblib, joblib.externals.loky as k\ny = joblib.Parallel(2)(joblib.delayed(abs)(i) for i in range(2))\n"
+        "k.get_reusable_executor().shutdown()",
+        "subprocess",
+        2,
+    ),
     (
         "import socket\ns = socket.socket()\ntry:\n    s.connect(('127.0.0.1', 9))\nexcept OSError:\n    pass\ns.close()\ndel s",
         "network",

@@ -339,6 +339,20 @@ def _torch(wraps: Wraps) -> None:
     wraps.wrap(sys.modules["torch"], "manual_seed", seeded)
 
 
+def _processes(wraps: Wraps) -> None:
+    """Children of every start method, joblib's too, begin here; trackers of resources, which libraries start, do not."""
+
+    def outer(original: Any) -> Any:
+        def start(self: Any) -> Any:
+            if wraps.observer is not None:
+                wraps.observer.impure("subprocess", f"starts a process ({type(self).__name__})", sys._getframe(1))
+            return original(self)
+
+        return start
+
+    wraps.wrap(sys.modules["multiprocessing.process"].BaseProcess, "start", outer)
+
+
 _WRAPPED: Final[dict[str, Callable[[Wraps], None]]] = {
     "builtins": _builtins,
     "time": _time,
@@ -348,6 +362,7 @@ _WRAPPED: Final[dict[str, Callable[[Wraps], None]]] = {
     "secrets": _secrets,
     "numpy.random": _numpy_random,
     "torch": _torch,
+    "multiprocessing.process": _processes,
     "polars": readers.polars,
     "pyarrow": readers.pyarrow,
     "pyarrow.parquet": readers.pyarrow_parquet,
