@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from mlstudio_lab.core.errors import BadArgument, near_matches
 from mlstudio_lab.core.interface import Interface
@@ -29,7 +31,7 @@ def bind_arguments(
         >>> bind_arguments(lambda a, b=2, *c, **d: None, (1,), {"e": 5})
         {'a': 1, 'b': 2, 'c': (), 'd': {'e': 5}}
     """
-    signature = _signature(function) if isinstance(function, Interface) else inspect.signature(function)
+    signature = _signature(function) if isinstance(function, Interface) else _live(function)
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -52,9 +54,23 @@ def call_arguments(function: Callable[..., Any] | Interface, bound: Mapping[str,
         >>> call_arguments(lambda a, *b, c: None, {"a": 1, "b": (2,), "c": 3})
         ((1, 2), {'c': 3})
     """
-    signature = _signature(function) if isinstance(function, Interface) else inspect.signature(function)
+    signature = _signature(function) if isinstance(function, Interface) else _live(function)
     arguments = inspect.BoundArguments(signature, dict(bound))
     return arguments.args, arguments.kwargs
+
+
+_seen: WeakKeyDictionary[Callable[..., Any], tuple[Any, Any, inspect.Signature]] = WeakKeyDictionary()
+"""Plain functions -> the code and defaults their signature was read from, and the signature: reading one costs a tenth of a memo hit."""
+
+
+def _live(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a live function as it is now."""
+    if type(function) is not FunctionType or function.__dict__ or function.__kwdefaults__:
+        return inspect.signature(function)  # it may say another signature than its code's, or change it in place
+    known = _seen.get(function)
+    if known is None or known[0] is not function.__code__ or known[1] is not function.__defaults__:
+        known = _seen[function] = (function.__code__, function.__defaults__, inspect.signature(function))
+    return known[2]
 
 
 def _signature(interface: Interface) -> inspect.Signature:

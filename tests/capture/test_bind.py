@@ -36,3 +36,14 @@ def test_wrong_arguments_get_an_answer():
         bind_arguments(sample, (), {})
     with pytest.raises(TypeError):
         bind_arguments(lambda a: a, (1, 2), {})
+
+
+def test_a_function_given_other_code_or_defaults_is_read_again() -> None:
+    def f(a, b=1):
+        return a, b
+
+    assert bind_arguments(f, (1,), {}) == {"a": 1, "b": 1}
+    f.__defaults__ = (2,)
+    assert bind_arguments(f, (1,), {}) == {"a": 1, "b": 2}
+    f.__code__ = (lambda a, c: (a, c)).__code__
+    assert bind_arguments(f, (1,), {}) == {"a": 1, "c": 2}
