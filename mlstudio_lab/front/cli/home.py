@@ -37,10 +37,22 @@ def tour(state: State) -> Answer:
     return Answer(found.to_json(), lambda console: show_tour(found, settings), code=0 if found.ok else 1)
 
 
-@click.command(cls=Command, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-@click.argument("folder", required=False, type=click.Path(file_okay=False))
+def folder_and_options(words: tuple[str, ...]) -> tuple[str, list[str]]:
+    """The folder that stands first, "." without one, and the options for JupyterLab.
+
+    Example:
+        >>> folder_and_options(("work", "--port=8890")), folder_and_options(("--no-browser",))
+        (('work', ['--port=8890']), ('.', ['--no-browser']))
+    """
+    if words and not words[0].startswith("-"):
+        return words[0], list(words[1:])
+    return ".", list(words)
+
+
+@click.command(cls=Command, context_settings={"ignore_unknown_options": True})
+@click.argument("words", metavar="[FOLDER] [OPTION]...", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def lab(context: click.Context, folder: str | None) -> None:
+def lab(context: click.Context, words: tuple[str, ...]) -> None:
     """Open JupyterLab on the first example (copied into FOLDER, default here) with the studio up.
 
     Options it does not know, such as --no-browser or --port=8890, go to JupyterLab.
@@ -52,7 +64,8 @@ def lab(context: click.Context, folder: str | None) -> None:
 
     if find_spec("jupyterlab") is None:
         raise Unavailable("JupyterLab is not installed", subject="jupyterlab", hint="install it with: pip install 'mlstudio_lab[lab]'")
-    target = Path(folder or ".").resolve()
+    folder, options = folder_and_options(words)
+    target = Path(folder).resolve()
     source = notebook("01_flights.ipynb")
     copy = target / source.name
     try:
@@ -68,7 +81,7 @@ def lab(context: click.Context, folder: str | None) -> None:
     if state.in_notebook:
         raise BadInput("this notebook is in JupyterLab already", subject="lab", hint=f"the example is {copy}")
     click.echo(f"JupyterLab on {copy}; the studio of {settings.home} is up", err=True)
-    command = [sys.executable, "-m", "jupyterlab", str(copy), f"--ServerApp.root_dir={target}", *context.args]
+    command = [sys.executable, "-m", "jupyterlab", str(copy), f"--ServerApp.root_dir={target}", *options]
     # JupyterLab takes this process's place, so that Ctrl-C and the exit code are its own.
     os.execve(sys.executable, command, settings.environment())  # noqa: S606
 
