@@ -71,6 +71,7 @@ def test_a_new_service_takes_up_a_run_of_the_old_one(ray_rig: Rig, ray_runtime: 
     script, path = gate(old, "go")
     ticket = run(old, "emit({'text': 'a'})\n" + script)
     pid = ticket.running()["pid"]
+    ticket.said("a")  # "running" is told before the call, so that nothing runs unseen; only now the actor has it for sure
     old.close()
     new = Rig(tmp_path, make, end="leave")
     try:
