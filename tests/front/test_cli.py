@@ -275,17 +275,9 @@ def test_help_names_every_command_and_costs_little(capfd):
     assert "heavy []" in done.stdout
 
 
-def test_lab_tells_its_folder_from_jupyterlab_s_options(tmp_path, monkeypatch):
-    from mlstudio_lab.front.cli import home as commands
+def test_lab_tells_its_folder_from_jupyterlab_s_options():
+    from mlstudio_lab.front.cli.home import folder_and_options
 
-    started = []
-    monkeypatch.setattr(commands.os, "execve", lambda program, command, environment: started.append(command))
-    monkeypatch.setattr(commands, "ensure", lambda settings: None)
-    monkeypatch.chdir(tmp_path)
-    for words in (["lab", "--no-browser", "--port", "8890"], ["lab", "work", "--no-browser"]):
-        with pytest.raises(SystemExit) as end:
-            commands.lab.main(words[1:], prog_name="lab")
-        assert end.value.code in (0, None)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["01_flights.ipynb", "work"]
-    assert started[0][-3:] == ["--no-browser", "--port", "8890"]
-    assert started[1][3] == str(tmp_path / "work" / "01_flights.ipynb")
+    assert folder_and_options(()) == (".", [])
+    assert folder_and_options(("--no-browser", "--port", "8890")) == (".", ["--no-browser", "--port", "8890"])
+    assert folder_and_options(("work", "--no-browser")) == ("work", ["--no-browser"])
